@@ -1,0 +1,1 @@
+"""What runs a request: text, the one loop, guidance, recipes and their metadata. Knows unet and xattn."""
