@@ -1,0 +1,96 @@
+"""The stages of a training in order, each picking up where it was stopped.
+
+`runs/<name>/` holds everything: `vae.pt`, `text.pt`, `unet.pt` (whole states of the optimizers), `vae_final.pt`
+(the autoencoder that the latents come from, closed once the text has been trained on them), `tokenizer/` and logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from weights.train import data, text, tokenizer, unet, vae
+from weights.train.loop import Log, Run
+from weights.train.world import world
+
+FILLERS = ("a", "an", "and", "image", "picture", "of", "on", "to", "the", "background")
+"""Words of the captions that name neither an object, nor a colour, nor a relation."""
+RING_SEED = 1_000_000
+"""Far from the seeds of the evaluation, however often a run is resumed."""
+
+Watch = Callable[[unet.Pair, Run, Log], None]
+
+
+def words() -> list[str]:
+    """Everything that a caption of the world can say."""
+    known = world()
+    return [*known.objects, *known.colors, *known.relations, *FILLERS]
+
+
+def steps_done(path: Path) -> int:
+    """Steps in a checkpoint, 0 where there is none; the tensors are mapped, not read."""
+    if not path.exists():
+        return 0
+    steps: int = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["step"]
+    return steps
+
+
+def minutes_spent(path: Path) -> float:
+    """Training minutes in a checkpoint, 0 where there is none."""
+    if not path.exists():
+        return 0.0
+    seconds: float = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["seconds"]
+    return seconds / 60
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The tokenizer of this run, built on first use."""
+    if not (folder / "tokenizer" / "vocab.json").exists():
+        tokenizer.build(folder / "tokenizer", words())
+    return data.load_tokenizer(folder / "tokenizer")
+
+
+def autoencoder(folder: Path, minutes: float) -> AutoencoderKL:
+    """Stage 1. The averaged autoencoder with standard latents, saved once as `vae_final.pt` and read ever after.
+
+    Training it on would change the latents under the later stages: delete `vae_final.pt` to do that on purpose.
+    """
+    final = folder / "vae_final.pt"
+    if final.exists():
+        model = vae.build()
+        model.load_state_dict(torch.load(final, map_location="cpu", weights_only=True))
+    else:
+        model = vae.train(folder, minutes)
+        vae.even_out(model)
+        temporary = final.with_suffix(".tmp")
+        torch.save(model.state_dict(), temporary)
+        temporary.replace(final)
+    return model.eval().requires_grad_(False)
+
+
+def ring(folder: Path, model: AutoencoderKL, *, pairs: float, capacity: int, filled: int) -> data.Ring:
+    """Encoded scenes to learn from, other ones after each resumption."""
+    seed = RING_SEED + steps_done(folder / "text.pt") + steps_done(folder / "unet.pt")
+    scenes = data.Ring(model, load_tokenizer(folder), capacity, seed)
+    scenes.pairs = pairs
+    scenes.fill(filled)
+    return scenes
+
+
+def tower(folder: Path, scenes: data.Ring, minutes: float) -> CLIPTextModel:
+    """Stage 2. The text tower; where `unet.pt` exists it holds the tower as trained since, so none is trained."""
+    if (folder / "unet.pt").exists():
+        return text.build(len(scenes.tokenizer))
+    return text.train(folder, scenes, minutes)
+
+
+def load_pair(folder: Path, vocabulary: int) -> unet.Pair:
+    """The averaged UNet and text tower of `unet.pt`."""
+    state = torch.load(folder / "unet.pt", map_location="cpu", weights_only=True, mmap=True)
+    pair = unet.Pair(unet.build(), text.build(vocabulary))
+    pair.load_state_dict(state["ema"]["model"])
+    return pair.eval().requires_grad_(False)
