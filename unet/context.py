@@ -1,0 +1,98 @@
+"""What one forward pass is conditioned on, beside sample and time: values that the caller makes and owns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xattn.errors import BadValue
+from xattn.module import Attention, KeyValue
+from xattn.program import StepProgram
+from xattn.sites import AttentionSite
+
+
+@dataclass(frozen=True, slots=True)
+class TextContext:
+    """Keys and values of the text at every cross-attention site, made once by `UNet.text_context`, used every step.
+
+    `sites` maps a site's name to its sources ("text", "region:0", …), each a KeyValue of
+    [rows, kv_heads, tokens, head_dim]. It is a plain value: whoever changes the prompt or the weights makes a new one.
+    """
+
+    sites: Mapping[str, Mapping[str, KeyValue]]
+    rows: int
+
+    def at(self, site: AttentionSite) -> Mapping[str, KeyValue]:
+        """The sources of one cross-attention site."""
+        return self.sites[site.name]
+
+    def take(self, rows: Sequence[int]) -> TextContext:
+        """The context of some rows, in that order; a row may come twice. Raises BadValue for a row there is not."""
+        for row in rows:
+            if not 0 <= row < self.rows:
+                raise BadValue("rows", tuple(rows), f"indices from 0 to {self.rows - 1}")
+        kept: dict[str, dict[str, KeyValue]] = {}
+        for site, sources in self.sites.items():
+            kept[site] = {}
+            for name, (key, value) in sources.items():
+                index = torch.tensor(rows, dtype=torch.int64, device=key.device)
+                kept[site][name] = KeyValue(key.index_select(0, index), value.index_select(0, index))
+        return TextContext(kept, len(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What SDXL adds to the time embedding.
+
+    text_embeds: pooled text [rows, pooled_dim]; time_ids [rows, 6]: original height and width, top and left of the
+    crop, target height and width, in pixels (Podell et al. 2023, "SDXL", section 2.2).
+    """
+
+    text_embeds: Tensor
+    time_ids: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """What a ControlNet adds (Zhang et al. 2023, "Adding Conditional Control", section 3.2).
+
+    down: one tensor for each skip connection, first the input convolution's, in the order they are made; empty for
+    none. mid: added to the middle block's output. Each [rows or 1, channels, h, w] as the feature it is added to.
+    """
+
+    down: tuple[Tensor, ...] = ()
+    mid: Tensor | None = None
+
+
+class Stopped(Exception):
+    """Ends a forward pass after the site that `StepProgram.stop_after` names; never leaves `UNet.forward`.
+
+    An exception, because the site lies four calls deep and nothing between it and the UNet has anything to add.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward pass, as its attention sites see it."""
+
+    context: TextContext
+    program: StepProgram | None
+
+    def attend(self, attention: Attention, site: AttentionSite, hidden_states: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Run `attention` on [rows, h·w, channels] as the program says for `site`; `grid` is (h, w).
+
+        Raises Stopped where the program ends here.
+        """
+        sources = self.context.at(site) if site.cross else None
+        if self.program is None:
+            plain: Tensor = attention(hidden_states, sources)
+            return plain
+        edited: Tensor = attention(
+            hidden_states, sources, self.program.at(site.name), site=site, grid=grid, record=self.program.record
+        )
+        if self.program.stop_after == site.name:
+            raise Stopped
+        return edited

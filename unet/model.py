@@ -1,0 +1,223 @@
+"""The conditional UNet of Stable Diffusion, with attention that can be watched and changed.
+
+Ronneberger et al. 2015 (the U), Ho et al. 2020 (the residual blocks), Rombach et al. 2022 (the transformers). Names of
+modules are those of diffusers' `UNet2DConditionModel`, so real checkpoints load as they are.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from unet.blocks import DownBlock, MiddleBlock, UpBlock
+from unet.config import UNetConfig
+from unet.context import Added, Pass, Residuals, Stopped, TextContext
+from unet.embeddings import FeatureEmbedding, activation, wave_features
+from unet.transformer import TransformerBlock
+from xattn.backends import get_backend
+from xattn.errors import BadValue
+from xattn.module import Attention, KeyValue
+from xattn.program import StepProgram
+from xattn.sites import AttentionSite
+
+
+class UNet(nn.Module):
+    """Predicts noise (or velocity) in a noisy latent, given the time and the text.
+
+    config: the shape; backend: how attention is computed, a name in `xattn.backends.BACKENDS` or "auto". A new UNet
+    has torch's random weights; `load_unet` reads trained ones. Nothing in it changes while it runs, so any number of
+    runs may share it. Raises UnknownName for a backend there is not.
+    """
+
+    def __init__(self, config: UNetConfig, backend: str = "auto") -> None:
+        super().__init__()
+        if backend != "auto":
+            get_backend(backend)
+        self.config, self.backend = config, backend
+        channels = config.block_out_channels
+        self.conv_in = nn.Conv2d(
+            config.in_channels, channels[0], config.conv_in_kernel, padding=config.conv_in_kernel // 2
+        )
+        self.time_embedding = FeatureEmbedding(channels[0], config.time_dim, config.act_fn)
+        self.add_embedding = (
+            FeatureEmbedding(config.projection_class_embeddings_input_dim, config.time_dim, "silu")
+            if config.addition_embed_type == "text_time"
+            else None
+        )
+        self.down_blocks = nn.ModuleList(DownBlock(config, level, backend) for level in range(config.levels))
+        self.mid_block = MiddleBlock(config, backend) if config.mid_block_type is not None else None
+        self.up_blocks = nn.ModuleList(UpBlock(config, step, backend) for step in range(config.levels))
+        self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, channels[0], config.norm_eps)
+        self.conv_out = nn.Conv2d(
+            channels[0], config.out_channels, config.conv_out_kernel, padding=config.conv_out_kernel // 2
+        )
+        self._activation = activation(config.act_fn)
+        blocks = [module for module in self.modules() if isinstance(module, TransformerBlock)]
+        self.sites: tuple[AttentionSite, ...] = tuple(
+            site for block in blocks for site in (block.self_site, block.cross_site)
+        )
+        """All attention sites, in the order in which they run."""
+        self._site_names = frozenset(site.name for site in self.sites)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' dtype, which sample and text must have too."""
+        return self.conv_in.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.conv_in.weight.device
+
+    def with_backend(self, backend: str) -> UNet:
+        """This UNet with another attention backend; the two share their tensors. Raises UnknownName."""
+        with torch.device("meta"):
+            other = UNet(self.config, backend)
+        other.load_state_dict(self.state_dict(keep_vars=True), assign=True)
+        return other.train(self.training)
+
+    def text_context(self, sources: Mapping[str, Tensor], *, trainable: bool = False) -> TextContext:
+        """Keys and values of the text at every cross-attention site, to be made once a prompt.
+
+        sources: hidden states by source name, [rows, tokens, cross_attention_dim], in the UNet's dtype. "text" is
+            what the plain model attends to; others ("region:0") are there for programs to use.
+        trainable: let gradients flow to the text and to its projections; else they are made under `no_grad` (not
+            `inference_mode`, whose tensors raise in a later backward).
+        Raises BadValue where "text" is missing or a tensor has another shape or dtype.
+        """
+        rows = self._check_sources(sources)
+        with torch.set_grad_enabled(trainable and torch.is_grad_enabled()):
+            made: dict[str, dict[str, KeyValue]] = {}
+            for block in self.modules():
+                if isinstance(block, TransformerBlock):
+                    attention: Attention = block.attn2
+                    made[block.cross_site.name] = {
+                        name: attention.key_value(hidden) for name, hidden in sources.items()
+                    }
+        return TextContext(made, rows)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        context: TextContext,
+        added: Added | None = None,
+        program: StepProgram | None = None,
+        residuals: Residuals | None = None,
+    ) -> Tensor | None:
+        """The prediction for `sample` [rows, in_channels, h, w]: [rows, out_channels, h, w]; any h and w of at least 1.
+
+        timestep: one for all rows, or [rows]. context: from `text_context`, with as many rows. added: SDXL's pooled
+            text and sizes; required by models that have them, refused by others. program: what attention sites do
+            differently in this step; None and an empty one give the same bits. residuals: what a ControlNet adds.
+        Returns None where `program.stop_after` ended the pass.
+        Raises BadValue where one of them does not fit the model or the others, before anything is computed.
+        """
+        self._check_sample(sample, context)
+        self._check_program(program)
+        time = self._time(sample, timestep, added)
+        try:
+            return self._run(sample, time, Pass(context, program), residuals or Residuals())
+        except Stopped:
+            return None
+
+    def _run(self, sample: Tensor, time: Tensor, run: Pass, residuals: Residuals) -> Tensor:
+        if self.config.center_input_sample:
+            sample = 2 * sample - 1.0
+        hidden_states = self.conv_in(sample)
+        skips = [hidden_states]
+        for block in self.down_blocks:
+            hidden_states, left = block(hidden_states, time, run)
+            skips.extend(left)
+        if residuals.down:
+            skips = _add_residuals(skips, residuals.down)
+        if self.mid_block is not None:
+            hidden_states = self.mid_block(hidden_states, time, run)
+        if residuals.mid is not None:
+            hidden_states = _add_residual(hidden_states, residuals.mid, "residuals.mid")
+        for block in self.up_blocks:
+            hidden_states = block(hidden_states, skips, time, run)
+        predicted: Tensor = self.conv_out(self._activation(self.conv_norm_out(hidden_states)))
+        return predicted
+
+    def _time(self, sample: Tensor, timestep: Tensor | float, added: Added | None) -> Tensor:
+        """The time embedding [rows, time_dim], SDXL's additions included."""
+        config, rows = self.config, sample.shape[0]
+        steps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+        if steps.shape[0] not in (1, rows):
+            raise BadValue("timestep", list(steps.shape), f"one number, or one for each of the {rows} rows")
+        waves = wave_features(
+            steps.expand(rows),
+            config.block_out_channels[0],
+            cosine_first=config.flip_sin_to_cos,
+            shift=config.freq_shift,
+        )
+        time: Tensor = self.time_embedding(waves.to(sample.dtype))
+        if self.add_embedding is None:
+            if added is not None:
+                raise BadValue("added", "given", "left out: this model has no pooled text and no sizes")
+            return time
+        if added is None:
+            raise BadValue("added", None, "an Added(text_embeds, time_ids): this model reads pooled text and sizes")
+        if tuple(added.text_embeds.shape) != (rows, config.pooled_dim):
+            raise BadValue("added.text_embeds", list(added.text_embeds.shape), f"[{rows}, {config.pooled_dim}]")
+        if tuple(added.time_ids.shape) != (rows, 6):
+            raise BadValue("added.time_ids", list(added.time_ids.shape), f"[{rows}, 6]")
+        sizes = wave_features(
+            added.time_ids.flatten(),
+            config.addition_time_embed_dim,
+            cosine_first=config.flip_sin_to_cos,
+            shift=config.freq_shift,
+        )
+        features = torch.cat((added.text_embeds, sizes.reshape(rows, -1)), dim=-1)
+        extra: Tensor = self.add_embedding(features.to(time.dtype))
+        return time + extra
+
+    def _check_sample(self, sample: Tensor, context: TextContext) -> None:
+        if sample.dim() != 4 or sample.shape[1] != self.config.in_channels or 0 in sample.shape:
+            raise BadValue("sample", list(sample.shape), f"[rows, {self.config.in_channels}, height, width]")
+        if sample.dtype != self.dtype and not torch.is_autocast_enabled(sample.device.type):
+            raise BadValue("sample.dtype", sample.dtype, f"the model's, {self.dtype}", "Use sample.to(unet.dtype)")
+        if context.rows != sample.shape[0]:
+            raise BadValue("context", f"{context.rows} rows", f"as many rows as the sample, {sample.shape[0]}")
+
+    def _check_sources(self, sources: Mapping[str, Tensor]) -> int:
+        if "text" not in sources:
+            raise BadValue("sources", sorted(sources), 'a mapping with "text", the hidden states of the prompt')
+        if "self" in sources:
+            raise BadValue("sources", sorted(sources), 'without "self", which names the picture\'s own keys')
+        rows, width = sources["text"].shape[0], self.config.cross_attention_dim
+        for name, hidden in sources.items():
+            if hidden.dim() != 3 or hidden.shape[0] != rows or hidden.shape[2] != width or hidden.shape[1] == 0:
+                raise BadValue(name, list(hidden.shape), f"hidden states [{rows}, tokens, {width}]")
+            if hidden.dtype != self.dtype and not torch.is_autocast_enabled(hidden.device.type):
+                raise BadValue(f"{name}.dtype", hidden.dtype, f"the model's, {self.dtype}", "Use hidden.to(unet.dtype)")
+        return rows
+
+    def _check_program(self, program: StepProgram | None) -> None:
+        if program is None:
+            return
+        named = [("program.sites", name) for name in program.sites]
+        if program.stop_after is not None:
+            named.append(("program.stop_after", program.stop_after))
+        for parameter, name in named:
+            if name not in self._site_names:
+                near = difflib.get_close_matches(name, self._site_names, n=1, cutoff=0.0)
+                remedy = f"unet.sites has them; the nearest is {near[0]!r}" if near else "It has no attention"
+                raise BadValue(parameter, name, f"one of this model's {len(self.sites)} attention sites", remedy)
+
+
+def _add_residuals(skips: list[Tensor], residuals: tuple[Tensor, ...]) -> list[Tensor]:
+    if len(residuals) != len(skips):
+        raise BadValue("residuals.down", f"{len(residuals)} tensors", f"one for each of {len(skips)} skips, or none")
+    return [_add_residual(*pair, f"residuals.down[{at}]") for at, pair in enumerate(zip(skips, residuals, strict=True))]
+
+
+def _add_residual(feature: Tensor, residual: Tensor, name: str) -> Tensor:
+    shapes = (feature.shape, (1, *feature.shape[1:]))
+    if residual.shape not in shapes:
+        raise BadValue(name, list(residual.shape), f"{list(feature.shape)}, or one row of that")
+    return feature + residual
