@@ -1,0 +1,226 @@
+"""A Recipe says how one image is made; nothing else does.
+
+The web UI builds recipes, the Python call takes one, each line of a batch file is one, and every picture carries one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from numbers import Integral
+
+from pipelines import checks, recipe_json
+from pipelines.sampler_names import Sigmas, canonical, check_pair, check_sigmas
+from xattn.errors import BadValue, UnknownName
+
+MAX_SIDE = 2048
+MAX_STEPS = 1000
+# int64's limit, so that every table format holds a seed; torch would take one bit more
+MAX_SEED = 2**63 - 1
+MAX_GUIDANCE = 1000.0
+# Raised when the same recipe gives another picture (CHANGELOG: "Pictures changed").
+ENGINE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Which model: its name, or a folder's path, and the hash of its weights once they are known (model_hash)."""
+
+    name: str
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        checks.text("model.name", self.name, blank=False, remedy='Give a name such as "emoji-128" or a folder')
+        if self.sha256 is not None:
+            checks.sha256("model.sha256", self.sha256)
+
+    def portable(self) -> ModelRef:
+        """The same without the path: a model that was given by its folder goes by the folder's own name."""
+        parts = [part for part in re.split(r"[/\\]", self.name) if part not in ("", ".", "..", "~")]
+        last = parts[-1] if parts else "model"
+        return self if last == self.name else replace(self, name=last)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one image is made. Fields that are None are filled in by the pipeline: then the recipe is *resolved*.
+
+    prompt: what to draw; kept letter for letter
+    seed: 0 … 2⁶³−1; the first latents are torch's CPU noise for it, as diffusers draws them
+    num_inference_steps: 1 … 1000
+    guidance_scale: 0 … 1000; 1 draws without guidance
+    scheduler: any of its known names; stored as ours ("DPM++ 2M Karras" becomes dpmpp_2m and sigmas="karras")
+    sigmas: "model" as the model's own config says, or "karras"
+    width, height: pixels, multiples of 8 up to 2048
+    model: None is the model that the pipeline has loaded
+    adapters, edits: what changes the weights and the attention; no kind exists yet
+    source: the picture that an edited one starts from, which has none itself
+    engine: the generation of this code whose picture is meant
+
+    Raises BadValue, UnknownName or Unsupported where it is made.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    scheduler: str | None = None
+    sigmas: Sigmas = "model"
+    width: int | None = None
+    height: int | None = None
+    model: ModelRef | None = None
+    adapters: tuple[()] = ()
+    edits: tuple[()] = ()
+    source: Recipe | None = None
+    engine: int = ENGINE
+
+    def __post_init__(self) -> None:
+        checks.text("prompt", self.prompt, blank=False, remedy='Say what to draw, such as "a fox on purple"')
+        checks.text("negative_prompt", self.negative_prompt, remedy='Leave it out, or give ""')
+        if self.seed is not None:
+            self._set("seed", checks.whole("seed", self.seed, 0, MAX_SEED, "Leave it out for a random one"))
+        if self.num_inference_steps is not None:
+            steps = checks.whole("num_inference_steps", self.num_inference_steps, 1, MAX_STEPS, "Try 20")
+            self._set("num_inference_steps", steps)
+        if self.guidance_scale is not None:
+            scale = checks.number("guidance_scale", self.guidance_scale, 0.0, MAX_GUIDANCE, "Try 7.5, or 1 for none")
+            self._set("guidance_scale", scale)
+        self._set("sigmas", check_sigmas(self.sigmas))
+        if self.scheduler is not None:
+            name, implied = canonical(self.scheduler)
+            self._set("scheduler", name)
+            self._set("sigmas", implied or self.sigmas)
+            check_pair(name, self.sigmas)
+        for side in ("width", "height"):
+            if getattr(self, side) is not None:
+                self._set(side, _side(side, getattr(self, side)))
+        self._check_parts()
+        newer = "A higher one is a newer xattn's: install that version"
+        self._set("engine", checks.whole("engine", self.engine, 1, ENGINE, newer))
+
+    def _check_parts(self) -> None:
+        if self.model is not None and not isinstance(self.model, ModelRef):
+            raise BadValue("model", self.model, 'a ModelRef, such as ModelRef("emoji-128")')
+        for name in ("adapters", "edits"):
+            if getattr(self, name) != ():
+                raise BadValue(name, getattr(self, name), f"an empty tuple, for this version knows no {name}")
+        if self.source is None:
+            return
+        if not isinstance(self.source, Recipe):
+            raise BadValue("source", self.source, "a Recipe")
+        if self.source.source is not None:
+            raise BadValue("source", "a recipe with a source of its own", "one without: edits go one step deep")
+
+    def _set(self, name: str, value: object) -> None:
+        # frozen: only here, while it is being made, so that equal recipes are equal however they were written
+        object.__setattr__(self, name, value)
+
+    # -- JSON ----------------------------------------------------------------------------------------------------
+
+    def document(self) -> dict[str, object]:
+        """JSON's types; what is at its default is left out. A default, once shipped, never changes."""
+        made: dict[str, object] = {"version": recipe_json.VERSION, "engine": self.engine}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.default is not MISSING and value == field.default:
+                continue
+            if isinstance(value, ModelRef):
+                value = {"name": value.name} | ({} if value.sha256 is None else {"sha256": value.sha256})
+            elif isinstance(value, Recipe):
+                value = value.document()
+            made[field.name] = value
+        return made
+
+    def to_json(self) -> str:
+        """Canonical JSON (recipe_json.py), one line."""
+        return recipe_json.canonical(self.document())
+
+    @classmethod
+    def from_json(cls, given: str | bytes | Mapping[str, object]) -> Recipe:
+        """From JSON of this version or an older one, as text or already read. Raises BadValue, UnknownName."""
+        read = given if isinstance(given, Mapping) else recipe_json.parse(given)
+        document = recipe_json.upgrade(read)
+        known = tuple(field.name for field in fields(cls))
+        for name in document:
+            if name not in known:
+                raise UnknownName("recipe field", name, known)
+        if "prompt" not in document:
+            raise BadValue("prompt", None, "given", 'Add "prompt": "a fox on purple"')
+        for name in ("adapters", "edits"):
+            if name in document:
+                document[name] = _empty(name, document[name])
+        if document.get("model") is not None:
+            document["model"] = _model(document["model"])
+        if document.get("source") is not None:
+            document["source"] = _source(document["source"])
+        return cls(**document)
+
+    # -- identity ------------------------------------------------------------------------------------------------
+
+    def open_fields(self) -> tuple[str, ...]:
+        """What a pipeline has still to fill in; nothing once the recipe is resolved."""
+        names = ("seed", "num_inference_steps", "guidance_scale", "scheduler", "width", "height", "model")
+        missing = [name for name in names if getattr(self, name) is None]
+        if self.model is not None and self.model.sha256 is None:
+            missing.append("model.sha256")
+        if self.source is not None:
+            missing += [f"source.{name}" for name in self.source.open_fields()]
+        return tuple(missing)
+
+    def portable(self) -> Recipe:
+        """The same with no path in it, as pictures and files carry it."""
+        return replace(
+            self,
+            model=None if self.model is None else self.model.portable(),
+            source=None if self.source is None else self.source.portable(),
+        )
+
+    @property
+    def hash(self) -> str:
+        """sha256 of the portable recipe's canonical JSON. Raises BadValue unless the recipe is resolved."""
+        missing = self.open_fields()
+        if missing:
+            raise BadValue(
+                "recipe",
+                f"open in {', '.join(missing)}",
+                "resolved to have a hash",
+                "Use result.recipe, or pipe.resolve(recipe)",
+            )
+        return hashlib.sha256(self.portable().to_json().encode()).hexdigest()
+
+
+def _side(name: str, value: object) -> int:
+    expected = f"a multiple of 8 from 8 to {MAX_SIDE}"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise BadValue(name, value, expected)
+    side = int(value)
+    if side % 8 or not 8 <= side <= MAX_SIDE:
+        nearest = min(max(8, (side + 4) // 8 * 8), MAX_SIDE)
+        raise BadValue(name, checks.shown(side), expected, f"The nearest is {nearest}")
+    return side
+
+
+def _empty(name: str, value: object) -> tuple[()]:
+    if value != []:
+        raise BadValue(name, value, f"an empty list, for this version knows no {name}")
+    return ()
+
+
+def _model(value: object) -> ModelRef:
+    if isinstance(value, str):
+        return ModelRef(value)
+    if not isinstance(value, Mapping) or "name" not in value:
+        raise BadValue("model", value, 'a name, or an object such as {"name": "emoji-128"}')
+    for name in value:
+        if name not in ("name", "sha256"):
+            raise UnknownName("model field", name, ("name", "sha256"))
+    return ModelRef(value["name"], value.get("sha256"))
+
+
+def _source(value: object) -> Recipe:
+    if not isinstance(value, Mapping):
+        raise BadValue("source", value, "a recipe's JSON object")
+    return Recipe.from_json(value)
