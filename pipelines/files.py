@@ -1,0 +1,86 @@
+"""Files: written whole or not at all, and the folder where caches live."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from xattn.errors import CannotWrite
+
+
+def cache_root() -> Path | None:
+    """XATTN_CACHE, by default ~/.cache/xattn; None where there is no home. It may not exist or not be writable."""
+    asked = os.environ.get("XATTN_CACHE")
+    if asked:
+        return Path(asked)
+    try:
+        return Path.home() / ".cache" / "xattn"
+    except RuntimeError:  # no HOME and no entry in the user database, as in some containers
+        return None
+
+
+def check_writable(path: str | Path) -> Path:
+    """`path` where a file can be expected to be writable, told before any work is done. Raises CannotWrite.
+
+    Nothing is written or made. A disk may still fill up later; `write_whole` then says so.
+    """
+    target = Path(path)
+    # a null byte makes every call of the system raise ValueError, which is not an OSError
+    if "\0" in str(target):
+        raise CannotWrite(path, "the name holds a null byte; choose another name")
+    parent = target.parent
+    try:
+        if target.is_dir():
+            raise CannotWrite(path, "it is a folder; give the name of a file in it")
+        if not parent.exists():
+            raise CannotWrite(path, f"the folder {parent.name!r} does not exist; make it first")
+        if not parent.is_dir():
+            raise CannotWrite(path, f"{parent.name!r} is a file, not a folder")
+    except OSError as error:
+        raise CannotWrite(path, _reason(error)) from error
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise CannotWrite(path, f"no permission to write into the folder {parent.name!r}; choose another folder")
+    return target
+
+
+def write_whole(path: str | Path, data: bytes) -> Path:
+    """Write `data` so that `path` holds all of it or what it held before, even through a crash. Raises CannotWrite.
+
+    The temporary file lies in the same folder, for a rename is atomic only within one file system.
+    """
+    target = check_writable(path)
+    # short, so that a name near the system's limit still works; opened by hand, for tempfile makes files that
+    # nobody but their owner may read
+    temporary = target.parent / f".xattn-{secrets.token_hex(8)}.tmp"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:  # an interrupt too leaves nothing behind
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        raise CannotWrite(path, _reason(error)) from error
+    _sync_folder(target.parent)
+    return target
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
