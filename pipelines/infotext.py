@@ -1,0 +1,52 @@
+"""The `parameters` text that web UIs write into pictures and read back: prompts, then one line of settings.
+
+A value is JSON-quoted if and only if it holds a comma, a colon or a line break. The text is for other people's
+readers: it is not letter for letter what was asked for; the recipe beside it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from pipelines.recipe import Recipe
+from pipelines.sampler_names import SCHEDULERS
+
+_NEGATIVE = "Negative prompt:"
+
+
+def infotext(recipe: Recipe, version: str) -> str:
+    """The text for a recipe, resolved or not; what is open is left out. `version` such as "xattn 0.1.0"."""
+    lines = [_prompt(recipe.prompt)]
+    if negative := _prompt(recipe.negative_prompt):
+        lines.append(f"{_NEGATIVE} {negative}")
+    lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in _settings(recipe, version)))
+    return "\n".join(lines)
+
+
+def _settings(recipe: Recipe, version: str) -> list[tuple[str, str]]:
+    sampler = None if recipe.scheduler is None else SCHEDULERS[recipe.scheduler].label
+    sized = recipe.width is not None and recipe.height is not None
+    settings = (
+        ("Steps", recipe.num_inference_steps),
+        ("Sampler", sampler),
+        ("Schedule type", "Karras" if recipe.sigmas == "karras" else None),
+        ("CFG scale", None if recipe.guidance_scale is None else repr(recipe.guidance_scale).removesuffix(".0")),
+        ("Seed", recipe.seed),
+        ("Size", f"{recipe.width}x{recipe.height}" if sized else None),
+        ("Model", None if recipe.model is None else recipe.model.portable().name),
+        ("RNG", "CPU"),
+        ("Version", version),
+    )
+    return [(key, str(value)) for key, value in settings if value is not None]
+
+
+def _prompt(text: str) -> str:
+    """A prompt such that readers find its end: no white space round its lines, no line that ends it too early."""
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text.replace("\0", ""))]
+    # readers take what follows these words for the negative prompt, some of them in the middle of a line too
+    return "\n".join(lines).strip().replace(_NEGATIVE, "Negative prompt :")
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if re.search(r"[,:\n]", value) else value
