@@ -1,0 +1,144 @@
+"""Pictures and fields that recipes refer to by their content: masks, painted fields, control and init images.
+
+Small ones travel inside the recipe as base64; the others lie in a store, named by their sha256. An asset never has a
+path, so a picture's metadata cannot make anybody open a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pipelines import checks
+from pipelines.files import cache_root, write_whole
+from xattn.errors import BadValue, CannotWrite, UnknownName
+
+MEDIA = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+MAX_SIDE = 8192
+MAX_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One picture by content.
+
+    sha256: of the file's bytes
+    media: its media type, one of MEDIA's
+    width, height: pixels
+    data: the file's bytes where they travel with the asset; two assets are equal by sha256, with or without them
+    """
+
+    sha256: str
+    media: str
+    width: int
+    height: int
+    data: bytes | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        checks.sha256("asset.sha256", self.sha256)
+        if self.media not in MEDIA.values():
+            raise UnknownName("media type", self.media, tuple(MEDIA.values()))
+        checks.whole("asset.width", self.width, 1, MAX_SIDE)
+        checks.whole("asset.height", self.height, 1, MAX_SIDE)
+        if self.data is not None and hashlib.sha256(self.data).hexdigest() != self.sha256:
+            raise BadValue("asset.data", f"{len(self.data)} bytes", f"the bytes whose sha256 is {self.sha256}")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Asset:
+        """From a file's bytes; only its header is read. Raises BadValue where it is no PNG, JPEG or WebP."""
+        if len(data) > MAX_BYTES:
+            raise BadValue("asset", f"{len(data)} bytes", f"a picture of at most {MAX_BYTES} bytes")
+        media, (width, height) = _header(data)
+        return cls(hashlib.sha256(data).hexdigest(), media, width, height, data)
+
+    def document(self) -> dict[str, object]:
+        """JSON's types."""
+        data = None if self.data is None else base64.b64encode(self.data).decode("ascii")
+        return {"sha256": self.sha256, "media": self.media, "width": self.width, "height": self.height, "data": data}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> Asset:
+        """Back from `document`; what is said of the data is checked against it. Raises BadValue, UnknownName."""
+        known = ("sha256", "media", "width", "height", "data")
+        for name in document:
+            if name not in known:
+                raise UnknownName("asset field", name, known)
+        said = cls(
+            sha256=checks.sha256("asset.sha256", document.get("sha256")),
+            media=checks.text("asset.media", document.get("media")),
+            width=checks.whole("asset.width", document.get("width"), 1, MAX_SIDE),
+            height=checks.whole("asset.height", document.get("height"), 1, MAX_SIDE),
+        )
+        if document.get("data") is None:
+            return said
+        made = cls.from_bytes(_decoded(document["data"]))
+        if made != said:
+            raise BadValue("asset.data", made, f"the picture that it is said to be, {said}")
+        return made
+
+
+class AssetStore:
+    """A folder of files named by their sha256; the default one lies in the cache root."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    @classmethod
+    def default(cls) -> AssetStore:
+        """The store in the cache root. Raises CannotWrite where there is none."""
+        root = cache_root()
+        if root is None:
+            raise CannotWrite("~/.cache/xattn", "there is no home folder; set XATTN_CACHE to a folder")
+        return cls(root / "assets")
+
+    def put(self, asset: Asset) -> Asset:
+        """Keep the asset's data; the asset without them comes back. Raises CannotWrite, BadValue."""
+        if asset.data is None:
+            raise BadValue("asset.data", None, "the file's bytes")
+        path = self._path(asset.sha256)
+        if not path.is_file():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise CannotWrite(self.root, f"{error.strerror}; set XATTN_CACHE to another folder") from error
+            write_whole(path, asset.data)
+        return replace(asset, data=None)
+
+    def get(self, asset: Asset) -> Asset:
+        """The asset with its data, its own or the store's. Raises BadValue where they are missing or damaged."""
+        if asset.data is not None:
+            return asset
+        try:
+            data = self._path(asset.sha256).read_bytes()
+        except OSError as error:
+            raise BadValue(
+                "asset", asset.sha256, "an asset that is in the store", "Give the picture again, or copy the store too"
+            ) from error
+        return replace(asset, data=data)  # checked against its sha256 as it is made
+
+    def _path(self, sha256: str) -> Path:
+        return self.root / sha256[:2] / sha256
+
+
+def _header(data: bytes) -> tuple[str, tuple[int, int]]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data), formats=tuple(MEDIA)) as image:  # reads the header only
+            return MEDIA[str(image.format)], image.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadValue("asset", "a picture of too many pixels", f"one of at most {MAX_SIDE} by {MAX_SIDE}") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise BadValue("asset", f"{len(data)} bytes", "a PNG, JPEG or WebP picture") from error
+
+
+def _decoded(data: object) -> bytes:
+    try:
+        return base64.b64decode(checks.text("asset.data", data), validate=True)
+    except binascii.Error as error:
+        raise BadValue("asset.data", "text", "base64", f"It is not: {error}") from error
