@@ -6,13 +6,14 @@ runs, so the same command with the same minutes only does what is left, and with
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 
-from weights.train import stages, unet
+from weights.train import stages, unet, workers
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, help=__doc__)
 
@@ -39,14 +40,35 @@ def everything(
         return
     if threads:
         torch.set_num_threads(threads)
+    workers.join()
     model = stages.autoencoder(folder, vae_minutes)
     print(f"Autoencoder ready: {folder / 'vae_final.pt'}", flush=True)
     scenes = stages.ring(folder, model, pairs=pairs, capacity=capacity, filled=filled)
     print(f"{scenes.filled} scenes encoded", flush=True)
     tower = stages.tower(folder, scenes, text_minutes)
     print(f"Text tower ready: {stages.minutes_spent(folder / 'text.pt'):.1f} minutes", flush=True)
-    unet.train(folder, scenes, tower, unet_minutes, batch=batch, rate=rate, every=every)
+    from weights.train.watch import watcher  # late: the judge may be in training until now
+
+    watch = watcher(folder, model, scenes.tokenizer)
+    unet.train(folder, scenes, tower, unet_minutes, batch=batch, rate=rate, every=every, watch=watch)
     print(f"UNet ready: {stages.minutes_spent(folder / 'unet.pt'):.1f} minutes", flush=True)
+
+
+@app.command("judge")
+def train_judge(
+    folder: Folder = Path("runs/default"),
+    minutes: Annotated[float, typer.Option(help="Minutes over all runs.")] = 7.0,
+    threads: Annotated[int, typer.Option(help="Threads of torch; 0 leaves its own choice.")] = 0,
+) -> None:
+    """Train the judge, save it to weights/judge/ and print its accuracy on held-out scenes."""
+    from weights.train import judge
+
+    if threads:
+        torch.set_num_threads(threads)
+    workers.join()
+    trained = judge.train(folder, minutes)
+    judge.save(trained)
+    print(json.dumps(judge.accuracy(judge.load(), 1000, seed=20_000)))
 
 
 if __name__ == "__main__":

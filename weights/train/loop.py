@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from . import workers
+
 
 class Ema:
     """Exponential moving average of a module's parameters (buffers are copied)."""
@@ -51,9 +53,11 @@ class Run:
     def tick(self, seconds: float) -> None:
         self.step += 1
         # a stopped process (SIGSTOP) must not count as training time
-        self.seconds += min(seconds, 10.0)
+        self.seconds = workers.agree(self.seconds + min(seconds, 10.0))
 
     def save(self) -> None:
+        if workers.rank():
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         state = {name: part.state_dict() for name, part in self.parts.items()}
         temporary = self.path.with_suffix(".tmp")
@@ -77,6 +81,8 @@ class Log:
             self.sums = {}
 
     def note(self, run: Run, **figures: float) -> None:
+        if workers.rank():
+            return
         line = {"step": run.step, "minutes": round(run.seconds / 60, 2)}
         with self.path.open("a") as file:
             file.write(json.dumps(line | {k: round(v, 5) for k, v in figures.items()}) + "\n")

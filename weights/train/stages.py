@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
-from weights.train import data, text, tokenizer, unet, vae
+from weights.train import data, text, tokenizer, unet, vae, workers
 from weights.train.loop import Log, Run
 from weights.train.world import world
 
@@ -49,8 +49,9 @@ def minutes_spent(path: Path) -> float:
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """The tokenizer of this run, built on first use."""
-    if not (folder / "tokenizer" / "vocab.json").exists():
+    if workers.rank() == 0 and not (folder / "tokenizer" / "vocab.json").exists():
         tokenizer.build(folder / "tokenizer", words())
+    workers.wait()
     return data.load_tokenizer(folder / "tokenizer")
 
 
@@ -66,31 +67,46 @@ def autoencoder(folder: Path, minutes: float) -> AutoencoderKL:
     else:
         model = vae.train(folder, minutes)
         vae.even_out(model)
-        temporary = final.with_suffix(".tmp")
-        torch.save(model.state_dict(), temporary)
-        temporary.replace(final)
+        if workers.rank() == 0:
+            temporary = final.with_suffix(".tmp")
+            torch.save(model.state_dict(), temporary)
+            temporary.replace(final)
+        workers.wait()
     return model.eval().requires_grad_(False)
 
 
 def ring(folder: Path, model: AutoencoderKL, *, pairs: float, capacity: int, filled: int) -> data.Ring:
     """Encoded scenes to learn from, other ones after each resumption."""
-    seed = RING_SEED + steps_done(folder / "text.pt") + steps_done(folder / "unet.pt")
+    seed = RING_SEED + 500_000 * workers.rank() + steps_done(folder / "text.pt") + steps_done(folder / "unet.pt")
     scenes = data.Ring(model, load_tokenizer(folder), capacity, seed)
     scenes.pairs = pairs
     scenes.fill(filled)
     return scenes
 
 
-def tower(folder: Path, scenes: data.Ring, minutes: float) -> CLIPTextModel:
-    """Stage 2. The text tower; where `unet.pt` exists it holds the tower as trained since, so none is trained."""
-    if (folder / "unet.pt").exists():
-        return text.build(len(scenes.tokenizer))
-    return text.train(folder, scenes, minutes)
+def new_pair(vocabulary: int) -> unet.Pair:
+    """UNet and text tower as they are before training."""
+    return unet.Pair(unet.build(), text.build(vocabulary))
+
+
+def first_pair(folder: Path, scenes: data.Ring, minutes: float) -> unet.Pair:
+    """Stage 2, and what the UNet's training begins with.
+
+    Where `unet.pt` exists it holds the tower as trained since, and where `start.pt` exists (unpacked from a model
+    folder) it holds both: then no tower is trained.
+    """
+    pair = new_pair(len(scenes.tokenizer))
+    if (folder / "start.pt").exists():
+        pair.load_state_dict(torch.load(folder / "start.pt", map_location="cpu", weights_only=True))
+    elif not (folder / "unet.pt").exists():
+        pair.text = text.train(folder, scenes, minutes)
+    return pair
 
 
 def load_pair(folder: Path, vocabulary: int) -> unet.Pair:
-    """The averaged UNet and text tower of `unet.pt`."""
-    state = torch.load(folder / "unet.pt", map_location="cpu", weights_only=True, mmap=True)
-    pair = unet.Pair(unet.build(), text.build(vocabulary))
-    pair.load_state_dict(state["ema"]["model"])
+    """The averaged UNet and text tower of `unet.pt`, or of `start.pt` where nothing has been trained since."""
+    pair = new_pair(vocabulary)
+    trained = folder / "unet.pt"
+    state = torch.load(trained if trained.exists() else folder / "start.pt", map_location="cpu", weights_only=True)
+    pair.load_state_dict(state["ema"]["model"] if trained.exists() else state)
     return pair.eval().requires_grad_(False)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from . import workers
 from .loop import Ema, Log, Run, flat_tail
 from .scenes import pair, single
 from .world import SIZE
@@ -105,7 +106,7 @@ def train(folder: Path, minutes: float, batch: int = 24, rate: float = 1.5e-3) -
     optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     run = Run(folder / "vae.pt", model=vae, ema=ema, optimizer=optimizer)
     log = Log(folder / "vae.log")
-    rng = np.random.default_rng(run.step + 1)
+    rng = np.random.default_rng(run.step + 1 + 500_000 * workers.rank())
     while run.seconds < minutes * 60:
         began = time.monotonic()
         done = run.seconds / (minutes * 60)
@@ -117,6 +118,7 @@ def train(folder: Path, minutes: float, batch: int = 24, rate: float = 1.5e-3) -
             loss = loss_of(vae, images)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        workers.share(vae.parameters())
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         ema.update(vae)
@@ -124,8 +126,10 @@ def train(folder: Path, minutes: float, batch: int = 24, rate: float = 1.5e-3) -
         log.add(run, loss=float(loss.detach()))
         if run.step % 1000 == 0:
             run.save()
-            log.note(run, psnr=psnr(ema.model))
+            if workers.rank() == 0:
+                log.note(run, psnr=psnr(ema.model))
     run.save()
     final: AutoencoderKL = ema.model
-    log.note(run, psnr=psnr(final))
+    if workers.rank() == 0:
+        log.note(run, psnr=psnr(final))
     return final

@@ -1,0 +1,52 @@
+"""The one loop. Everything that a run does step by step is here or hangs from its plan."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipelines.plan import Plan
+from pipelines.schedulers import Scheduler
+from unet import UNet
+from xattn.errors import Cancelled, NonFinite
+
+
+@dataclass(frozen=True, slots=True)
+class Denoised:
+    """One finished step: `latents` [images, channels, height, width], and where they are heading (`expected`)."""
+
+    index: int
+    timestep: float
+    latents: Tensor
+    expected: Tensor
+
+
+def denoise(
+    unet: UNet, scheduler: Scheduler, latents: Tensor, plan: Plan, cancel: threading.Event | None = None
+) -> Iterator[Denoised]:
+    """Yield after every step; the last one holds the final latents.
+
+    `latents` is [images, channels, height, width], pure noise of unit variance; `scheduler` is this run's own and
+    has its timesteps. Raises `Cancelled` between two steps once `cancel` is set, `NonFinite` after the last.
+    """
+    # no_grad ends before each yield: a suspended generator must not leave its caller's thread without gradients
+    latents = latents * scheduler.init_noise_sigma
+    for index, timestep in enumerate(scheduler.timesteps):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(f"stopped before step {index + 1} of {len(scheduler.timesteps)}")
+        with torch.no_grad():
+            step = plan.at(index)
+            rows = plan.rows_of(scheduler.scale_model_input(latents, timestep))
+            predicted = unet(rows, timestep, plan.context, plan.added, program=step)
+            guided = plan.guidance(plan.by_role(predicted))
+            latents, expected = scheduler.step(guided, timestep, latents, plan.generators)
+        yield Denoised(index, float(timestep), latents, expected)
+    if not bool(torch.isfinite(latents).all()):
+        raise NonFinite(
+            "The latents hold NaN or infinity after the last step, so there is no picture; "
+            "use dtype float32, a lower guidance_scale or another scheduler."
+        )

@@ -1,0 +1,257 @@
+"""The public call: one recipe, or several, to pictures."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypedDict, TypeVar, Unpack, overload
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pipelines.denoise import denoise
+from pipelines.ledger import Ledger
+from pipelines.load import Model, load_model
+from pipelines.plan import first_latents, make_plan
+from pipelines.provenance import Provenance
+from pipelines.recipe import ModelRef, Recipe
+from pipelines.sampler_names import Sigmas
+from pipelines.schedulers import make_scheduler
+from pipelines.stats import RunStats, StatsClock
+from pipelines.text import TextEncoder
+from xattn.errors import BadValue
+
+_MAX_RANDOM_SEED = 2**32
+"""Random seeds stay short enough to be read aloud."""
+
+Open = TypeVar("Open")
+
+
+class RecipeFields(TypedDict, total=False):
+    """A recipe's fields as keywords of the call."""
+
+    negative_prompt: str
+    seed: int | None
+    num_inference_steps: int | None
+    guidance_scale: float | None
+    scheduler: str | None
+    sigmas: Sigmas
+    width: int | None
+    height: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """One step is done. `step` counts from 1 to `steps`; `timestep` is the scheduler's."""
+
+    step: int
+    steps: int
+    timestep: float
+    images: int
+    decode: Callable[[], list[Image.Image]]
+
+    def preview(self) -> list[Image.Image]:
+        """Where each picture of the run is heading, decoded now; costs one decoding a picture."""
+        return self.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One picture and everything that it takes to make it again."""
+
+    image: Image.Image
+    recipe: Recipe
+    provenance: Provenance
+    stats: RunStats
+
+    def save(self, path: str | Path) -> Path:
+        """Write a PNG with the recipe inside, whole or not at all. Raises CannotWrite."""
+        from pipelines.metadata import save_png
+
+        return save_png(self, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event of a stream."""
+
+    results: tuple[Result, ...]
+
+
+class Pipeline:
+    """A loaded model, ready to draw.
+
+    It holds no state of any run, so any number of threads may call one pipeline at once; each run has its own
+    scheduler, generators and recorders.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = "emoji-128",
+        *,
+        dtype: str = "float32",
+        device: str = "cpu",
+        backend: str = "auto",
+    ) -> Pipeline:
+        """Load a model by name ("emoji-128" is embedded) or from a folder in Stable Diffusion's layout.
+
+        Nothing is ever downloaded. Raises XattnError: BadModel, UnknownName, BadValue or Unsupported.
+        """
+        return cls(load_model(name_or_path, dtype=dtype, device=device, backend=backend))
+
+    @overload
+    def __call__(
+        self, recipe: str | Recipe, *, batch_size: int = 8, **recipe_fields: Unpack[RecipeFields]
+    ) -> Result: ...
+    @overload
+    def __call__(
+        self, recipe: Sequence[Recipe], *, batch_size: int = 8, **recipe_fields: Unpack[RecipeFields]
+    ) -> list[Result]: ...
+    def __call__(
+        self, recipe: str | Recipe | Sequence[Recipe], *, batch_size: int = 8, **recipe_fields: Unpack[RecipeFields]
+    ) -> Result | list[Result]:
+        """Draw one picture from a prompt or recipe, or one from each of several recipes.
+
+        Keywords set fields of the recipe. Raises XattnError before the first step where something is wrong.
+        """
+        results: tuple[Result, ...] = ()
+        for event in self.stream(recipe, batch_size=batch_size, **recipe_fields):
+            if isinstance(event, Finished):
+                results = event.results
+        return results[0] if isinstance(recipe, str | Recipe) else list(results)
+
+    def stream(
+        self,
+        recipe: str | Recipe | Sequence[Recipe],
+        *,
+        batch_size: int = 8,
+        cancel: threading.Event | None = None,
+        **recipe_fields: Unpack[RecipeFields],
+    ) -> Iterator[StepEvent | Finished]:
+        """The same, as it happens: a StepEvent after every step, then Finished.
+
+        Closing the generator ends the run; so does setting `cancel`, which raises Cancelled between two steps.
+        Everything is checked when this is called, not when the first event is asked for.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise BadValue("batch_size", batch_size, "a whole number of at least 1")
+        recipes = [recipe] if isinstance(recipe, str | Recipe) else list(recipe)
+        resolved = [self.resolve(one, **recipe_fields) for one in recipes]
+        return self._stream(resolved, batch_size, cancel)
+
+    def resolve(self, recipe: str | Recipe, **recipe_fields: Unpack[RecipeFields]) -> Recipe:
+        """The recipe with every open field filled in: seed, size, steps, guidance, scheduler, model and its hash."""
+        made = Recipe(prompt=recipe, **recipe_fields) if isinstance(recipe, str) else replace(recipe, **recipe_fields)
+        defaults, (width, height) = self.model.defaults, self.model.native_size
+        return replace(
+            made,
+            model=self._agreed(made.model),
+            seed=secrets.randbelow(_MAX_RANDOM_SEED) if made.seed is None else made.seed,
+            num_inference_steps=_or(made.num_inference_steps, defaults.num_inference_steps),
+            guidance_scale=_or(made.guidance_scale, defaults.guidance_scale),
+            scheduler=_or(made.scheduler, defaults.scheduler),
+            width=_or(made.width, width),
+            height=_or(made.height, height),
+        )
+
+    def _agreed(self, asked: ModelRef | None) -> ModelRef:
+        ours = self.model.ref
+        if asked is None:
+            return ours
+        same = asked.name == ours.name if asked.sha256 is None else asked.sha256 == ours.sha256
+        if not same:
+            raise BadValue(
+                "model",
+                asked.name,
+                f"{ours.name!r} with sha256 {str(ours.sha256)[:12]}…, which is what this pipeline has loaded",
+                "load the recipe's own model, or drop its model field to draw it with this one",
+            )
+        return ours
+
+    def ledger(self, prompt: str) -> Ledger:
+        """The tokens and words of a prompt, as this model reads it."""
+        return self.model.text.ledger(prompt)
+
+    def _stream(
+        self, recipes: list[Recipe], batch_size: int, cancel: threading.Event | None
+    ) -> Iterator[StepEvent | Finished]:
+        results: dict[int, Result] = {}
+        for group in _groups(recipes, batch_size, self.model.text):
+            yield from self._run([recipes[index] for index in group], group, results, cancel)
+        yield Finished(tuple(results[index] for index in range(len(recipes))))
+
+    def _run(
+        self, recipes: list[Recipe], places: list[int], results: dict[int, Result], cancel: threading.Event | None
+    ) -> Iterator[StepEvent]:
+        """One batch of recipes that agree in all that a batch shares."""
+        model, first = self.model, recipes[0]
+        steps, width, height = _whole(first.num_inference_steps), _whole(first.width), _whole(first.height)
+        clock = StatsClock(model.device)
+        scheduler = make_scheduler(str(first.scheduler), model.scheduler_config, first.sigmas, steps, model.device)
+        with clock.measure("encode"), torch.no_grad():
+            plan = make_plan(recipes, model.unet, model.text)
+            noise = first_latents(
+                plan, model.unet.config.in_channels, height // model.vae.factor, width // model.vae.factor
+            )
+            latents = noise.to(model.device, model.dtype)
+        with clock.measure("denoise"):
+            for done in denoise(model.unet, scheduler, latents, plan, cancel):
+                latents = done.latents
+                with clock.paused("denoise"):
+                    yield StepEvent(done.index + 1, steps, done.timestep, len(recipes), self._decoder(done.expected))
+        with clock.measure("decode"):
+            images = model.vae.decode(latents)
+        for backend, calls in plan.kernels(model.unet, latents).items():
+            clock.count(backend, calls * steps)
+        stats = clock.stats(steps)
+        for place, recipe, image in zip(places, recipes, images, strict=True):
+            results[place] = Result(image, recipe, self._provenance(len(recipes)), stats)
+            stats.log(recipe.hash)
+
+    def _decoder(self, latents: Tensor) -> Callable[[], list[Image.Image]]:
+        return lambda: self.model.vae.decode(latents)
+
+    def _provenance(self, batch: int) -> Provenance:
+        return Provenance.here(
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            backend=self.model.unet.backend,
+            device=self.model.device,
+            batch=batch,
+        )
+
+
+def _or(given: Open | None, default: Open) -> Open:
+    return default if given is None else given
+
+
+def _groups(recipes: Sequence[Recipe], batch_size: int, text: TextEncoder) -> list[list[int]]:
+    """Places of the recipes that may share a batch, each group at most `batch_size` long, in order of appearance."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for place, recipe in enumerate(recipes):
+        key = (
+            recipe.num_inference_steps,
+            recipe.scheduler,
+            recipe.sigmas,
+            recipe.width,
+            recipe.height,
+            recipe.guidance_scale == 1.0,
+            # the UNet reads the padding of a longer neighbour too, so only equally long prompts share a batch
+            max(text.chunks(recipe.prompt), text.chunks(recipe.negative_prompt)),
+        )
+        alike.setdefault(key, []).append(place)
+    return [
+        places[start : start + batch_size] for places in alike.values() for start in range(0, len(places), batch_size)
+    ]
+
+
+def _whole(value: int | None) -> int:
+    assert value is not None, "the recipe must be resolved"
+    return value

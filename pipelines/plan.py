@@ -1,0 +1,126 @@
+"""What a run will do, decided before its first step: rows, text, guidance, and each site's program at each step."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pipelines.guidance import ClassifierFree
+from pipelines.recipe import Recipe
+from pipelines.text import Conditioning, TextEncoder
+from unet import Added, TextContext, UNet
+from xattn.backends import Request, choose
+from xattn.program import StepProgram
+from xattn.sites import Role, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run of several images with the same steps, scheduler and size.
+
+    rows: what each row of the UNet's batch is, ordered by role, then image
+    context: the keys and values of the rows' prompts, made once
+    generators: one CPU generator an image, for the first noise and for stochastic samplers
+    programs: the program of every site at a step; None where the step has none
+    """
+
+    rows: tuple[Row, ...]
+    conditioning: Conditioning
+    context: TextContext
+    added: Added | None
+    guidance: ClassifierFree
+    generators: list[torch.Generator]
+    programs: Callable[[int], StepProgram | None]
+
+    def at(self, index: int) -> StepProgram | None:
+        """What the UNet's sites do at step `index`, counted from 0."""
+        return self.programs(index)
+
+    def rows_of(self, latents: Tensor) -> Tensor:
+        """The UNet's batch [rows, c, h, w] out of the images' latents [images, c, h, w]."""
+        index = torch.tensor([row.image for row in self.rows], device=latents.device)
+        return latents.index_select(0, index)
+
+    def by_role(self, predicted: Tensor) -> Mapping[Role, Tensor]:
+        """The UNet's answer split by role, each [images, c, h, w]."""
+        images = len(self.generators)
+        roles = dict.fromkeys(row.role for row in self.rows)
+        return dict(zip(roles, predicted.split(images), strict=True))
+
+    def kernels(self, unet: UNet, latents: Tensor) -> Counter[str]:
+        """Calls of `attend` that one step makes, by the backend that `auto` or the unet's own choice gives them."""
+        calls: Counter[str] = Counter()
+        text = self.conditioning.hidden.shape[1]
+        for site in unet.sites:
+            queries = math.prod(math.ceil(side / site.downsampling) for side in latents.shape[-2:])
+            request = Request(
+                batch=len(self.rows),
+                heads=site.heads,
+                kv_heads=site.heads,
+                queries=queries,
+                keys=text if site.cross else queries,
+                head_dim=site.head_dim,
+                value_dim=site.head_dim,
+                dtype=latents.dtype,
+                device=latents.device.type,
+            )
+            calls[choose(request, unet.backend).name] += 1
+        return calls
+
+
+def rows_for(images: int, roles: Sequence[Role]) -> tuple[Row, ...]:
+    """Rows ordered by role, then image; a row's prompt is its own place among the encoded prompts."""
+    return tuple(
+        Row(image=image, prompt=place * images + image, role=role)
+        for place, role in enumerate(roles)
+        for image in range(images)
+    )
+
+
+def make_plan(
+    recipes: Sequence[Recipe],
+    unet: UNet,
+    text: TextEncoder,
+    *,
+    programs: Callable[[Plan], Callable[[int], StepProgram | None]] | None = None,
+) -> Plan:
+    """Plan the run of resolved recipes that agree in steps, scheduler, sigmas, size and in being guided at all."""
+    scales = [recipe.guidance_scale for recipe in recipes]
+    guided = any(scale != 1.0 for scale in scales)
+    scale = torch.tensor(scales, dtype=torch.float32).view(-1, 1, 1, 1) if guided else None
+    guidance = ClassifierFree(scale)
+    rows = rows_for(len(recipes), guidance.roles)
+    prompts = [
+        recipes[row.image].negative_prompt if row.role == "uncond" else recipes[row.image].prompt for row in rows
+    ]
+    conditioning = text.encode(prompts)
+    plan = Plan(
+        rows=rows,
+        conditioning=conditioning,
+        context=unet.text_context({"text": conditioning.hidden}),
+        added=None,
+        guidance=guidance,
+        generators=[torch.Generator("cpu").manual_seed(_seed(recipe)) for recipe in recipes],
+        programs=lambda _: None,
+    )
+    if programs is None:
+        return plan
+    return replace(plan, programs=programs(plan))
+
+
+def _seed(recipe: Recipe) -> int:
+    assert recipe.seed is not None, "the recipe must be resolved"
+    return recipe.seed
+
+
+def first_latents(plan: Plan, channels: int, height: int, width: int) -> Tensor:
+    """Unit noise [images, channels, height, width] on the CPU, each image from its own generator.
+
+    Drawn as diffusers draws for one image, so the same seed gives diffusers' picture.
+    """
+    return torch.cat([torch.randn((1, channels, height, width), generator=generator) for generator in plan.generators])

@@ -1,0 +1,87 @@
+"""The autoencoder between pictures and latents: diffusers' AutoencoderKL with what a run needs to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from xattn.errors import BadModel
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vae:
+    """An autoencoder that runs share and never change.
+
+    channels: of the latents; factor: pixels of one latent cell's side; scaling, shift: between the decoder's latents
+    and the denoised ones, z = latents / scaling + shift.
+    """
+
+    module: AutoencoderKL
+    channels: int
+    factor: int
+    scaling: float
+    shift: float
+
+    @classmethod
+    def from_folder(cls, folder: Path, dtype: torch.dtype, device: torch.device) -> Vae:
+        """Read a model's `vae/`. Raises BadModel, with a sentence, for anything that is not a whole AutoencoderKL."""
+        module, config = _load(folder, dtype, device)
+        return cls(
+            module=module,
+            channels=int(config["latent_channels"]),
+            factor=2 ** (len(config["block_out_channels"]) - 1),
+            scaling=float(config["scaling_factor"]),
+            shift=float(config.get("shift_factor") or 0.0),
+        )
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> list[Image.Image]:
+        """RGB pictures from latents [images, channels, height, width].
+
+        One at a time: the decoder works at full resolution, so a batch would set the peak of a run's memory.
+        """
+        return [self._picture(latents[index : index + 1]) for index in range(len(latents))]
+
+    def _picture(self, latents: Tensor) -> Image.Image:
+        scaled = latents.to(self.module.dtype) / self.scaling + self.shift
+        pixels: Tensor = self.module.decode(scaled, return_dict=False)[0][0]
+        levels = ((pixels.float() / 2 + 0.5).clamp(0, 1) * 255).round().byte()
+        return Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()))
+
+
+def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[AutoencoderKL, dict[str, Any]]:
+    from diffusers import AutoencoderKL
+    from safetensors import SafetensorError
+
+    if not (folder / WEIGHTS).is_file():
+        raise BadModel(f"The model has no vae/{WEIGHTS}; only safetensors files are read.")
+    try:
+        # not ours to read key by key: old files name the attention differently, and diffusers knows how
+        module, info = AutoencoderKL.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, torch_dtype=dtype, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[0].rstrip(".") if lines else type(error).__name__
+        raise BadModel(
+            f"vae/ cannot be loaded: {reason.replace(str(folder), 'vae')}. Copy the folder again."
+        ) from error
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info[what]:
+            first = sorted(str(key) for key in info[what])[0]
+            raise BadModel(
+                f"vae/{WEIGHTS} and vae/config.json disagree: {what.replace('_', ' ')}, the first is {first}; "
+                "use the config.json that belongs to these weights."
+            )
+    return module.to(device).eval().requires_grad_(False), dict(module.config)

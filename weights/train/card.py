@@ -1,0 +1,112 @@
+"""The model card, made from the files beside it: what was measured is in `figures.json`, hours in `training.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+
+from weights.train.evaluate import Figures, table
+from weights.train.world import world
+
+CARD = """---
+license: mit
+library_name: diffusers
+pipeline_tag: text-to-image
+---
+
+# emoji-128
+
+A small Stable Diffusion for 128×128 pictures: {objects} objects, alone or two in a relation, on a plain background
+of {colors} colours. It is the model that ships with xattn, so that attention can be seen and edited at once. It
+was trained from nothing on a CPU, and vanilla `diffusers.StableDiffusionPipeline` runs it.
+
+```python
+from diffusers import StableDiffusionPipeline
+
+pipe = StableDiffusionPipeline.from_pretrained("weights/emoji-128")
+pipe("a fox on purple", num_inference_steps={num_inference_steps}, guidance_scale={guidance_scale:g}).images[0]
+```
+
+## Words
+{words}
+
+## Data
+Scenes composed on the fly from the icons of [Fluent Emoji](https://github.com/microsoft/fluentui-emoji) (flat
+style) by Microsoft, MIT licence, as packed in the npm package `@iconify-json/fluent-emoji-flat`. No photographs, no
+people's pictures, nothing scraped. Captions come from templates (`a fox`, `an image of a cat to the left of a pizza
+on a blue background`), so that every object's mask and box are known.
+
+## Training
+{training}
+
+The command is `python -m weights.train`; `docs/training.md` in the project's tree says how, and how to train on
+from these weights. Autoencoder ({vae_million:.1f} M parameters), f8 with eight latent channels; CLIP text tower,
+first trained contrastively ({text_million:.1f} M); UNet ({unet_million:.1f} M), v-prediction with zero terminal SNR.
+
+## Figures
+{figures}
+
+## Limits
+It knows the words above and no others: other words change the picture in ways that mean nothing. It draws flat icons
+in their own colours on plain backgrounds; it was never shown coloured objects ("a red cat"), more than two objects,
+counts, styles, scenery, text or people. Sizes other than 128×128 were never seen in training.
+"""
+
+UNMEASURED = "Not measured yet: `python -m weights.train evaluate` fills this in."
+
+
+def write(model: Path) -> None:
+    """Write README.md into a model folder from what lies there."""
+    vocabulary: dict[str, dict[str, list[str]]] = json.loads((model / "vocabulary.json").read_text(encoding="utf-8"))
+    kinds = vocabulary["kinds"]
+    defaults = json.loads((model / "defaults.json").read_text(encoding="utf-8"))
+    words = "\n".join(f"- **{kind}**: {', '.join(names)}" for kind, names in kinds.items())
+    text = CARD.format(
+        objects=len(world().objects),
+        colors=len(world().colors),
+        words=words,
+        training=_training(json.loads((model / "training.json").read_text(encoding="utf-8"))),
+        figures=_figures(model / "figures.json"),
+        vae_million=_millions(model / "vae"),
+        text_million=_millions(model / "text_encoder"),
+        unet_million=_millions(model / "unet"),
+        **defaults,
+    )
+    (model / "README.md").write_text(text, encoding="utf-8")
+
+
+def machine() -> str:
+    """The processor, as it calls itself, and how many cores of it this process may use."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    return f"{os.cpu_count()} cores of {name}"
+
+
+def _training(history: dict[str, object]) -> str:
+    spent = history["stages"]
+    assert isinstance(spent, dict)
+    names = {"vae": "autoencoder", "text": "text tower alone", "unet": "UNet with the text tower"}
+    lines = ["| stage | minutes | steps |", "|---|---|---|"]
+    lines += [f"| {names[stage]} | {each['minutes']:g} | {each['steps']:,} |" for stage, each in spent.items()]
+    hours = sum(each["minutes"] for each in spent.values()) / 60
+    return "\n".join([*lines, "", f"{hours:.1f} hours in all, on {history['machine']}, in bfloat16."])
+
+
+def _figures(path: Path) -> str:
+    if not path.exists():
+        return UNMEASURED
+    figures: Figures = json.loads(path.read_text(encoding="utf-8"))
+    return (
+        "Prompts and seeds of their own, judged by a classifier trained on composed scenes only "
+        "(`python -m weights.train evaluate`).\n\n" + table(figures)
+    )
+
+
+def _millions(part: Path) -> float:
+    """Parameters of a float16 part, in millions."""
+    return sum(path.stat().st_size for path in part.glob("*.safetensors")) / 2e6

