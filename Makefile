@@ -29,7 +29,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 arch: $(VENV)/.installed-dev
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
@@ -42,10 +42,12 @@ clean:
 
 # The stamps: a second run installs nothing until pyproject.toml changes.
 $(VENV)/.installed: pyproject.toml $(VENV)/.made
+	@echo "Installing into $(VENV), once: about 6 GB, a few minutes."
 	$(BIN)/python -m pip install --disable-pip-version-check -e .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.made
+	@echo "Installing into $(VENV), once: about 6 GB, a few minutes."
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
 	@touch $(VENV)/.installed $@
 

@@ -13,6 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipelines.pipeline import Finished as Finished
+    from pipelines.pipeline import Pipeline as Pipeline
+    from pipelines.pipeline import Result as Result
+    from pipelines.pipeline import StepEvent as StepEvent
+    from pipelines.provenance import Provenance as Provenance
+    from pipelines.recipe import ModelRef as ModelRef
+    from pipelines.recipe import Recipe as Recipe
+    from pipelines.stats import RunStats as RunStats
+    from xattn.backends import Backend as Backend
     from xattn.errors import BadModel as BadModel
     from xattn.errors import BadValue as BadValue
     from xattn.errors import Cancelled as Cancelled
@@ -23,33 +32,72 @@ if TYPE_CHECKING:
     from xattn.errors import UnknownWord as UnknownWord
     from xattn.errors import Unsupported as Unsupported
     from xattn.errors import XattnError as XattnError
+    from xattn.functional import attend as attend
+    from xattn.module import Attention as Attention
+    from xattn.module import KeyValue as KeyValue
+    from xattn.program import Program as Program
+    from xattn.program import StepProgram as StepProgram
+    from xattn.sites import AttentionSite as AttentionSite
+    from xattn.sites import Row as Row
 
 # name → the module it lives in. A public name never equals a submodule of xattn, which would hide it.
 _HOME = {
+    "Attention": "xattn.module",
+    "AttentionSite": "xattn.sites",
+    "Backend": "xattn.backends",
     "BadModel": "xattn.errors",
     "BadValue": "xattn.errors",
     "Cancelled": "xattn.errors",
     "CannotWrite": "xattn.errors",
     "Conflict": "xattn.errors",
+    "Finished": "pipelines.pipeline",
+    "KeyValue": "xattn.module",
+    "ModelRef": "pipelines.recipe",
     "NonFinite": "xattn.errors",
+    "Pipeline": "pipelines.pipeline",
+    "Program": "xattn.program",
+    "Provenance": "pipelines.provenance",
+    "Recipe": "pipelines.recipe",
+    "Result": "pipelines.pipeline",
+    "Row": "xattn.sites",
+    "RunStats": "pipelines.stats",
+    "StepEvent": "pipelines.pipeline",
+    "StepProgram": "xattn.program",
     "UnknownName": "xattn.errors",
     "UnknownWord": "xattn.errors",
     "Unsupported": "xattn.errors",
     "XattnError": "xattn.errors",
+    "attend": "xattn.functional",
 }
 
 __version__ = "0.1.0"
 __all__ = [
+    "Attention",
+    "AttentionSite",
+    "Backend",
     "BadModel",
     "BadValue",
     "Cancelled",
     "CannotWrite",
     "Conflict",
+    "Finished",
+    "KeyValue",
+    "ModelRef",
     "NonFinite",
+    "Pipeline",
+    "Program",
+    "Provenance",
+    "Recipe",
+    "Result",
+    "Row",
+    "RunStats",
+    "StepEvent",
+    "StepProgram",
     "UnknownName",
     "UnknownWord",
     "Unsupported",
     "XattnError",
+    "attend",
 ]
 
 # Hidden from type checkers: a visible __getattr__ would make any name type-check.
