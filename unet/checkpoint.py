@@ -184,6 +184,7 @@ def _more(keys: set[str]) -> str:
 def _read_tensors(header: _Header, dtype: torch.dtype, device: str | torch.device) -> dict[str, Tensor]:
     try:
         with safe_open(header.file, framework="pt") as opened:
-            return {key: opened.get_tensor(key).to(device=device, dtype=dtype) for key in header.shapes}
+            # A copy: the tensors that safetensors gives are the file itself in memory, and would change with it.
+            return {key: opened.get_tensor(key).to(device=device, dtype=dtype, copy=True) for key in header.shapes}
     except SafetensorError as error:
         raise BadModel(f"{header.file} could not be read to its end ({error}); get it again.") from error

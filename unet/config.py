@@ -92,8 +92,8 @@ class UNetConfig:
         for name in ("down_block_types", "up_block_types", "layers_per_block", "heads", "down_depths", "up_depths"):
             if len(getattr(self, name)) != levels:
                 raise BadModel(
-                    f"The UNet has {levels} levels by block_out_channels, but {name} has {len(getattr(self, name))} "
-                    "entries; give one for each level."
+                    f"block_out_channels has {levels} entries, but {name} has {len(getattr(self, name))}; "
+                    "give one for each level."
                 )
         for name, width in (
             ("block_out_channels[0]", self.block_out_channels[0]),
@@ -113,11 +113,11 @@ class UNetConfig:
                     "(attention_head_dim) do not divide; change one of the two."
                 )
         self._check_depths()
-        if self.addition_embed_type == "text_time" and self.pooled_dim <= 0:
+        size, room = self.addition_time_embed_dim, self.projection_class_embeddings_input_dim
+        if self.addition_embed_type == "text_time" and not 0 < size < room:
             raise BadModel(
-                "addition_embed_type is 'text_time', but projection_class_embeddings_input_dim "
-                f"({self.projection_class_embeddings_input_dim}) leaves no room for a pooled text beside six sizes of "
-                f"addition_time_embed_dim ({self.addition_time_embed_dim}); give the values of the original config."
+                f"addition_embed_type is 'text_time', but addition_time_embed_dim is {size} and "
+                f"projection_class_embeddings_input_dim is {room}; the second must hold some of the first and a text."
             )
 
     def _check_depths(self) -> None:
@@ -129,8 +129,8 @@ class UNetConfig:
             ):
                 if cross and len(depths) != expected:
                     raise BadModel(
-                        f"The {name} block of level {level} has {expected} residual blocks, but {len(depths)} "
-                        "transformer depths (transformer_layers_per_block); give one for each."
+                        f"transformer_layers_per_block (reversed for the way up) gives {len(depths)} depths to the "
+                        f"{name} block of level {level}, but that has {expected} residual blocks; give one for each."
                     )
 
     @property
@@ -142,11 +142,6 @@ class UNetConfig:
     def time_dim(self) -> int:
         """Width of the time embedding that every residual block reads."""
         return self.time_embedding_dim or self.block_out_channels[0] * 4
-
-    @property
-    def pooled_dim(self) -> int:
-        """Width of SDXL's pooled text: what six embedded sizes leave of the projection's input."""
-        return self.projection_class_embeddings_input_dim - 6 * self.addition_time_embed_dim
 
     def attends_at(self, level: int) -> bool:
         """Whether any block of this level has attention."""
@@ -165,7 +160,13 @@ class UNetConfig:
         BadModel for a value of the wrong type, for another class of model, for anything this UNet does not
         implement, and for a key that nobody knows.
         """
-        read = Reading(json, source)
+        try:
+            return cls._from(Reading(json))
+        except BadModel as error:
+            raise BadModel(f"In {source}, {error}") from error
+
+    @classmethod
+    def _from(cls, read: Reading) -> UNetConfig:
         read.notes(_class_name="UNet2DConditionModel")
         read.off(_OFF)
         read.without_effect(_WITHOUT_EFFECT)

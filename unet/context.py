@@ -48,7 +48,8 @@ class Added:
     """What SDXL adds to the time embedding.
 
     text_embeds: pooled text [rows, pooled_dim]; time_ids [rows, 6]: original height and width, top and left of the
-    crop, target height and width, in pixels (Podell et al. 2023, "SDXL", section 2.2).
+    crop, target height and width, in pixels (Podell et al. 2023, "SDXL", section 2.2). SDXL's refiner has five: an
+    aesthetic score instead of the target size.
     """
 
     text_embeds: Tensor

@@ -61,6 +61,7 @@ class UNet(nn.Module):
         )
         """All attention sites, in the order in which they run."""
         self._site_names = frozenset(site.name for site in self.sites)
+        self._cross_names = frozenset(site.name for site in self.sites if site.cross)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -73,7 +74,10 @@ class UNet(nn.Module):
         return self.conv_in.weight.device
 
     def with_backend(self, backend: str) -> UNet:
-        """This UNet with another attention backend; the two share their tensors. Raises UnknownName."""
+        """This UNet with another attention backend. Raises UnknownName.
+
+        The two share their tensors, so casting or moving one casts or moves both.
+        """
         with torch.device("meta"):
             other = UNet(self.config, backend)
         other.load_state_dict(self.state_dict(keep_vars=True), assign=True)
@@ -108,16 +112,20 @@ class UNet(nn.Module):
         program: StepProgram | None = None,
         residuals: Residuals | None = None,
     ) -> Tensor | None:
-        """The prediction for `sample` [rows, in_channels, h, w]: [rows, out_channels, h, w]; any h and w of at least 1.
+        """The prediction for `sample` [rows, in_channels, h, w]: [rows, out_channels, h, w]; any sides.
 
         timestep: one for all rows, or [rows]. context: from `text_context`, with as many rows. added: SDXL's pooled
             text and sizes; required by models that have them, refused by others. program: what attention sites do
             differently in this step; None and an empty one give the same bits. residuals: what a ControlNet adds.
         Returns None where `program.stop_after` ended the pass.
-        Raises BadValue where one of them does not fit the model or the others, before anything is computed.
+        Raises BadValue where one of them does not fit the model or the others, before anything is computed (a
+        residual's shape: where it is added).
         """
         self._check_sample(sample, context)
+        self._check_timestep(timestep, sample.shape[0])
+        self._check_added(added, sample.shape[0])
         self._check_program(program)
+        self._check_residuals(residuals)
         time = self._time(sample, timestep, added)
         try:
             return self._run(sample, time, Pass(context, program), residuals or Residuals())
@@ -133,7 +141,8 @@ class UNet(nn.Module):
             hidden_states, left = block(hidden_states, time, run)
             skips.extend(left)
         if residuals.down:
-            skips = _add_residuals(skips, residuals.down)
+            pairs = enumerate(zip(skips, residuals.down, strict=True))
+            skips = [_add_residual(skip, residual, f"residuals.down[{at}]") for at, (skip, residual) in pairs]
         if self.mid_block is not None:
             hidden_states = self.mid_block(hidden_states, time, run)
         if residuals.mid is not None:
@@ -147,8 +156,6 @@ class UNet(nn.Module):
         """The time embedding [rows, time_dim], SDXL's additions included."""
         config, rows = self.config, sample.shape[0]
         steps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
-        if steps.shape[0] not in (1, rows):
-            raise BadValue("timestep", list(steps.shape), f"one number, or one for each of the {rows} rows")
         waves = wave_features(
             steps.expand(rows),
             config.block_out_channels[0],
@@ -156,16 +163,8 @@ class UNet(nn.Module):
             shift=config.freq_shift,
         )
         time: Tensor = self.time_embedding(waves.to(sample.dtype))
-        if self.add_embedding is None:
-            if added is not None:
-                raise BadValue("added", "given", "left out: this model has no pooled text and no sizes")
+        if added is None or self.add_embedding is None:
             return time
-        if added is None:
-            raise BadValue("added", None, "an Added(text_embeds, time_ids): this model reads pooled text and sizes")
-        if tuple(added.text_embeds.shape) != (rows, config.pooled_dim):
-            raise BadValue("added.text_embeds", list(added.text_embeds.shape), f"[{rows}, {config.pooled_dim}]")
-        if tuple(added.time_ids.shape) != (rows, 6):
-            raise BadValue("added.time_ids", list(added.time_ids.shape), f"[{rows}, 6]")
         sizes = wave_features(
             added.time_ids.flatten(),
             config.addition_time_embed_dim,
@@ -179,10 +178,35 @@ class UNet(nn.Module):
     def _check_sample(self, sample: Tensor, context: TextContext) -> None:
         if sample.dim() != 4 or sample.shape[1] != self.config.in_channels or 0 in sample.shape:
             raise BadValue("sample", list(sample.shape), f"[rows, {self.config.in_channels}, height, width]")
+        # Unpadded convolutions round a side down, and it must not vanish; padded ones round up.
+        least = 1 if self.config.downsample_padding else 2 ** (self.config.levels - 1)
+        if min(sample.shape[-2:]) < least:
+            raise BadValue("sample", list(sample.shape), f"of at least {least} on each side")
         if sample.dtype != self.dtype and not torch.is_autocast_enabled(sample.device.type):
             raise BadValue("sample.dtype", sample.dtype, f"the model's, {self.dtype}", "Use sample.to(unet.dtype)")
+        if context.sites.keys() != self._cross_names:
+            raise BadValue("context", "made by another model", "what this model's text_context returned")
         if context.rows != sample.shape[0]:
-            raise BadValue("context", f"{context.rows} rows", f"as many rows as the sample, {sample.shape[0]}")
+            raise BadValue("context.rows", context.rows, f"{sample.shape[0]}, as many as the sample has")
+
+    def _check_timestep(self, timestep: Tensor | float, rows: int) -> None:
+        if isinstance(timestep, Tensor) and tuple(timestep.shape) not in ((), (1,), (rows,)):
+            raise BadValue("timestep", list(timestep.shape), f"one number, or one for each of the {rows} rows")
+
+    def _check_added(self, added: Added | None, rows: int) -> None:
+        if self.add_embedding is None:
+            if added is not None:
+                raise BadValue("added", "Added(…)", "left out: this model has no pooled text and no sizes")
+            return
+        if added is None:
+            raise BadValue("added", None, "an Added(text_embeds, time_ids): this model reads pooled text and sizes")
+        if added.time_ids.dim() != 2 or added.time_ids.shape[0] != rows:
+            raise BadValue("added.time_ids", list(added.time_ids.shape), f"[{rows}, sizes]")
+        sizes = added.time_ids.shape[1]
+        width = self.config.projection_class_embeddings_input_dim - sizes * self.config.addition_time_embed_dim
+        if tuple(added.text_embeds.shape) != (rows, width):
+            expected = f"[{rows}, {width}] beside {sizes} sizes in time_ids"
+            raise BadValue("added.text_embeds", list(added.text_embeds.shape), expected)
 
     def _check_sources(self, sources: Mapping[str, Tensor]) -> int:
         if "text" not in sources:
@@ -209,11 +233,11 @@ class UNet(nn.Module):
                 remedy = f"unet.sites has them; the nearest is {near[0]!r}" if near else "It has no attention"
                 raise BadValue(parameter, name, f"one of this model's {len(self.sites)} attention sites", remedy)
 
-
-def _add_residuals(skips: list[Tensor], residuals: tuple[Tensor, ...]) -> list[Tensor]:
-    if len(residuals) != len(skips):
-        raise BadValue("residuals.down", f"{len(residuals)} tensors", f"one for each of {len(skips)} skips, or none")
-    return [_add_residual(*pair, f"residuals.down[{at}]") for at, pair in enumerate(zip(skips, residuals, strict=True))]
+    def _check_residuals(self, residuals: Residuals | None) -> None:
+        # The input's own skip, one after each residual block, one after each halving.
+        skips = 1 + sum(self.config.layers_per_block) + self.config.levels - 1
+        if residuals is not None and len(residuals.down) not in (0, skips):
+            raise BadValue("len(residuals.down)", len(residuals.down), f"{skips}, one for each skip, or 0")
 
 
 def _add_residual(feature: Tensor, residual: Tensor, name: str) -> Tensor:

@@ -15,16 +15,16 @@ Depths = tuple[int | tuple[int, ...], ...]
 class Reading:
     """One pass over a config: each method takes a key, and `finish` refuses what nobody took.
 
-    Every method raises BadModel naming `source`, the key, what it holds and what it may hold.
+    Every method raises BadModel naming the key, what it holds and what it may hold.
     """
 
-    def __init__(self, json: Mapping[str, object], source: str) -> None:
-        self._json, self._source = json, source
+    def __init__(self, json: Mapping[str, object]) -> None:
+        self._json = json
         self._left = {key for key in json if not key.startswith("_")}
 
     def bad(self, key: str, expected: str) -> BadModel:
         """The error for `key`, to be raised by the caller."""
-        return BadModel(f"In {self._source}, {key} is {self._json.get(key)!r}, but it must be {expected}.")
+        return BadModel(f"{key} is {self._json.get(key)!r}, but it must be {expected}.")
 
     def _take(self, key: str, default: object) -> object:
         self._left.discard(key)
@@ -154,7 +154,7 @@ class Reading:
         if self._left:
             key = min(self._left)
             raise BadModel(
-                f"In {self._source}, {key} ({self._json[key]!r}) is no setting that this UNet knows; "
+                f"{key} ({self._json[key]!r}) is no setting that this UNet knows; "
                 "remove it if it does not change the network."
             )
 
