@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from pathlib import Path
 
 from weights.train.evaluate import Figures, table
+from weights.train.history import History
 from weights.train.world import world
 
 CARD = """---
@@ -77,24 +76,16 @@ def write(model: Path) -> None:
     (model / "README.md").write_text(text, encoding="utf-8")
 
 
-def machine() -> str:
-    """The processor, as it calls itself, and how many cores of it this process may use."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        name = models[0] if models else name
-    return f"{os.cpu_count()} cores of {name}"
-
-
-def _training(history: dict[str, object]) -> str:
-    spent = history["stages"]
-    assert isinstance(spent, dict)
+def _training(history: History) -> str:
     names = {"vae": "autoencoder", "text": "text tower alone", "unet": "UNet with the text tower"}
+    stages = history["stages"]
     lines = ["| stage | minutes | steps |", "|---|---|---|"]
-    lines += [f"| {names[stage]} | {each['minutes']:g} | {each['steps']:,} |" for stage, each in spent.items()]
-    hours = sum(each["minutes"] for each in spent.values()) / 60
-    return "\n".join([*lines, "", f"{hours:.1f} hours in all, on {history['machine']}, in bfloat16."])
+    lines += [f"| {names[stage]} | {each['minutes']:g} | {each['steps']:,} |" for stage, each in stages.items()]
+    hours = sum(each["minutes"] for each in stages.values()) / 60
+    machines = ", then ".join(history["machines"])
+    return "\n".join(
+        [*lines, "", f"{hours:.1f} hours in all, on {machines}, in bfloat16, as logged in `training.json`."]
+    )
 
 
 def _figures(path: Path) -> str:

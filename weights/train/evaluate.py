@@ -41,6 +41,8 @@ class Weak(TypedDict):
 class Figures(TypedDict):
     """Shares are in [0, 1]; `None` stands for what could not be measured."""
 
+    how: str
+    """How the pictures were drawn."""
     singles: int
     pairs: int
     psnr: float | None
@@ -91,13 +93,17 @@ def pairs_of(count: int, first: int = 0) -> list[Scene]:
 
 def evaluate(
     draw: Draw,
+    how: str = "",
     *,
     seeds: int = 3,
     pairs: int = 240,
     vae: AutoencoderKL | None = None,
     judge: Judge | None = None,
 ) -> Figures:
-    """Draw every object `seeds` times and `pairs` pairs, and judge them. `vae` adds its PSNR."""
+    """Draw every object `seeds` times and `pairs` pairs, and judge them.
+
+    `how` is a note for the reader, `vae` adds its PSNR.
+    """
     judge = judge or load()
     alone, together = singles_of(seeds), pairs_of(pairs)
     drawn_alone = draw([scene.caption for scene in alone], range(len(alone)))
@@ -111,6 +117,7 @@ def evaluate(
         for picture, scene in zip([*drawn_alone, *drawn_together], [*alone, *together], strict=True)
     ]
     return Figures(
+        how=how,
         singles=len(alone),
         pairs=len(together),
         psnr=None if vae is None else autoencoder.psnr(vae),
@@ -214,7 +221,11 @@ def table(figures: Figures) -> str:
         sign = "≤" if bar.below else "≥"
         shown = "not measured" if value is None else f"{value:.3g}"
         lines.append(f"| {bar.name} | {shown} | {sign} {bar.bar:g} | {'yes' if reached else 'no'} |")
-    lines += ["", f"{figures['singles']} single objects, {figures['pairs']} pairs; one of a pair {figures['one']:.3g}."]
+    lines += [
+        "",
+        f"{figures['singles']} single objects, {figures['pairs']} pairs: {figures['how'] or 'drawn somehow'}.",
+    ]
+    lines.append(f"At least one object of a pair recognised: {figures['one']:.3g}")
     lines.append("Relations: " + ", ".join(f"{name} {share:.2f}" for name, share in figures["relations"].items()))
     lines.append("KS distances: " + ", ".join(f"{name} {gap:.3f}" for name, gap in figures["spread"].items()))
     weak = (f"{each['name']} {each['right']}/{each['of']}{_instead(each)}" for each in figures["weak"])

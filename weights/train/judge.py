@@ -303,8 +303,8 @@ def color_name(rgb: NDArray[np.float32]) -> str | None:
 
     "white" (if the world names it) and near-white cannot be told apart by the eye: see `color_right`.
     """
-    named: dict[str | None, tuple[int, int, int]] = {None: NEAR_WHITE, **world().colors}
-    return min(named, key=lambda name: float(np.linalg.norm(rgb - np.asarray(named[name], np.float32))))
+    named: list[tuple[str | None, tuple[int, int, int]]] = [(None, NEAR_WHITE), *world().colors.items()]
+    return min(named, key=lambda each: float(np.linalg.norm(rgb - np.asarray(each[1], np.float32))))[0]
 
 
 def color_right(image: NDArray[np.uint8], asked: str | None) -> bool:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from weights.train import card, stages, unet
+from weights.train.history import history
 from weights.train.unet import Pair
 from weights.train.world import world
 
@@ -38,36 +39,37 @@ INDEX = {
 }
 
 
-def pack(run: Path, model: Path, machine: str | None = None) -> int:
+def pack(run: Path, model: Path, *, machine: str | None = None, limit: int = LIMIT) -> int:
     """Write the run's averaged weights as a model folder, replacing what was there. Returns its size in bytes.
 
-    Figures of an evaluation (`figures.json` of the run) go along, and the card is made of them. Raises ValueError
-    above 40 MB, before anything is replaced.
+    Figures of the model before it go with it: `evaluate --keep` makes new ones. Raises ValueError above `limit` bytes,
+    before anything is replaced.
     """
     tokenizer = run / "tokenizer"
-    vae = stages.autoencoder(run, 0.0)
+    vae = stages.load_autoencoder(run)
     pair = stages.load_pair(run, len(json.loads((tokenizer / "vocab.json").read_text())))
     building = model.with_name(model.name + ".new")
     shutil.rmtree(building, ignore_errors=True)
     shutil.copytree(tokenizer, building / "tokenizer")
     for part, name in ((vae, "vae"), (pair.unet, "unet"), (pair.text, "text_encoder")):
         part.half().save_pretrained(str(building / name))
-    unet.scheduler().save_pretrained(str(building / "scheduler"))
+    # trailing timesteps ignore the offset, but vanilla diffusers warns of any other than 1
+    DDIMScheduler.from_config(unet.scheduler().config, steps_offset=1).save_pretrained(str(building / "scheduler"))
     # transformers takes the dtype to compute in from here; float16 beside a float32 UNet would fail
     _amend(building / "text_encoder" / "config.json", dtype="float32")
     for config in sorted(building.rglob("*.json")):
         _forget_path(config)
+    for tensors in building.rglob("*.safetensors"):
+        tensors.chmod(0o644)  # safetensors writes for the owner alone
     _write(building / "model_index.json", INDEX)
     _write(building / "defaults.json", DEFAULTS)
     _write(building / "vocabulary.json", vocabulary())
     _write(building / "training.json", history(run, machine))
     size = size_of(building)
-    if size > LIMIT:
-        raise ValueError(f"The model takes {size:,} bytes, more than {LIMIT:,}: it is left in {building}.")
+    if size > limit:
+        raise ValueError(f"The model takes {size:,} bytes, more than {limit:,}: it is left in {building}.")
     shutil.rmtree(model, ignore_errors=True)
     building.rename(model)
-    if (run / "figures.json").exists():
-        shutil.copy(run / "figures.json", model / "figures.json")
     card.write(model)
     return size_of(model)
 
@@ -110,18 +112,6 @@ def vocabulary() -> dict[str, object]:
         "filler": fillers,
     }
     return {"version": 1, "kinds": kinds}
-
-
-def history(run: Path, machine: str | None = None) -> dict[str, object]:
-    """Minutes and steps of each stage over all runs that led here, and the machine of the last one."""
-    before = json.loads((run / "before.json").read_text()) if (run / "before.json").exists() else {}
-    earlier: dict[str, dict[str, float]] = before.get("stages", {})
-    spent = {}
-    for stage in ("vae", "text", "unet"):
-        path, old = run / f"{stage}.pt", earlier.get(stage, {"minutes": 0.0, "steps": 0})
-        minutes, steps = stages.minutes_spent(path), stages.steps_done(path)
-        spent[stage] = {"minutes": round(old["minutes"] + minutes, 1), "steps": int(old["steps"]) + steps}
-    return {"stages": spent, "machine": machine or card.machine()}
 
 
 def size_of(folder: Path) -> int:

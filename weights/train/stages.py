@@ -60,18 +60,21 @@ def autoencoder(folder: Path, minutes: float) -> AutoencoderKL:
 
     Training it on would change the latents under the later stages: delete `vae_final.pt` to do that on purpose.
     """
-    final = folder / "vae_final.pt"
-    if final.exists():
-        model = vae.build()
-        model.load_state_dict(torch.load(final, map_location="cpu", weights_only=True))
-    else:
+    if not (folder / "vae_final.pt").exists():
         model = vae.train(folder, minutes)
         vae.even_out(model)
         if workers.rank() == 0:
-            temporary = final.with_suffix(".tmp")
+            temporary = folder / "vae_final.tmp"
             torch.save(model.state_dict(), temporary)
-            temporary.replace(final)
+            temporary.replace(folder / "vae_final.pt")
         workers.wait()
+    return load_autoencoder(folder)
+
+
+def load_autoencoder(folder: Path) -> AutoencoderKL:
+    """The finished autoencoder of `vae_final.pt`."""
+    model = vae.build()
+    model.load_state_dict(torch.load(folder / "vae_final.pt", map_location="cpu", weights_only=True))
     return model.eval().requires_grad_(False)
 
 

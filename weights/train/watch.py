@@ -20,7 +20,7 @@ def watcher(folder: Path, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> Watch
         print("There is no judge yet (`python -m weights.train judge`), so only the loss is logged.", flush=True)
         return None
     referee = judge.load()
-    singles, pairs = evaluate.singles_of(1)[::5], evaluate.pairs_of(12)
+    singles, pairs = evaluate.singles_of(1)[::10], evaluate.pairs_of(12)
     captions = [scene.caption for scene in singles + pairs]
 
     def watch(pair: unet.Pair, run: Run, log: Log) -> None:
