@@ -1,13 +1,15 @@
-"""Files: written whole or not at all, and the folder where caches live."""
+"""Files: written whole or not at all, a model's JSON, and the folder where caches live."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
-from xattn.errors import CannotWrite
+from xattn.errors import BadModel, CannotWrite
 
 
 def cache_root() -> Path | None:
@@ -70,6 +72,20 @@ def write_whole(path: str | Path, data: bytes) -> Path:
         raise CannotWrite(path, _reason(error)) from error
     _sync_folder(target.parent)
     return target
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a model's file. Raises BadModel."""
+    where = f"{path.parent.name}/{path.name}"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadModel(f"The model has no {where}; copy the whole model folder.") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadModel(f"{where} is not readable JSON ({error}); copy the file again.") from error
+    if not isinstance(value, dict):
+        raise BadModel(f"{where} holds a {type(value).__name__}, but it must be a JSON object.")
+    return value
 
 
 def _sync_folder(folder: Path) -> None:

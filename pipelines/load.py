@@ -6,7 +6,6 @@ scheduler/), with two files of ours that may be missing: vocabulary.json and def
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from pipelines.files import read_json
 from pipelines.model_hash import model_hash
 from pipelines.recipe import ModelRef
 from pipelines.text import TextEncoder
@@ -47,6 +47,7 @@ class Model:
     scheduler_config: dict[str, Any]
     vocabulary: Vocabulary | None
     defaults: Defaults
+    zero_empty_negative: bool
     dtype: torch.dtype
     device: torch.device
 
@@ -130,23 +131,10 @@ def load_model(name_or_path: str | Path, *, dtype: str, device: str, backend: st
         scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
         vocabulary=Vocabulary.from_folder(folder),
         defaults=_load_defaults(folder),
+        zero_empty_negative=bool(read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", False)),
         dtype=kind,
         device=where,
     )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a model's file. Raises BadModel."""
-    where = f"{path.parent.name}/{path.name}"
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadModel(f"The model has no {where}; copy the whole model folder.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BadModel(f"{where} is not readable JSON ({error}); copy the file again.") from error
-    if not isinstance(value, dict):
-        raise BadModel(f"{where} holds a {type(value).__name__}, but it must be a JSON object.")
-    return value
 
 
 def _load_defaults(folder: Path) -> Defaults:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipelines import checks
 from pipelines.denoise import denoise
 from pipelines.ledger import Ledger
 from pipelines.load import Model, load_model
@@ -141,8 +142,7 @@ class Pipeline:
         Closing the generator ends the run; so does setting `cancel`, which raises Cancelled between two steps.
         Everything is checked when this is called, not when the first event is asked for.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise BadValue("batch_size", batch_size, "a whole number of at least 1")
+        batch_size = checks.whole("batch_size", batch_size, 1, 1024)
         recipes = [recipe] if isinstance(recipe, str | Recipe) else list(recipe)
         resolved = [self.resolve(one, **recipe_fields) for one in recipes]
         return self._stream(resolved, batch_size, cancel)
@@ -197,7 +197,7 @@ class Pipeline:
         clock = StatsClock(model.device)
         scheduler = make_scheduler(str(first.scheduler), model.scheduler_config, first.sigmas, steps, model.device)
         with clock.measure("encode"), torch.no_grad():
-            plan = make_plan(recipes, model.unet, model.text)
+            plan = make_plan(recipes, model.unet, model.text, zero_empty_negative=model.zero_empty_negative)
             noise = first_latents(
                 plan, model.unet.config.in_channels, height // model.vae.factor, width // model.vae.factor
             )

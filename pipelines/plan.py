@@ -15,6 +15,7 @@ from pipelines.recipe import Recipe
 from pipelines.text import Conditioning, TextEncoder
 from unet import Added, TextContext, UNet
 from xattn.backends import Request, choose
+from xattn.errors import BadModel
 from xattn.program import StepProgram
 from xattn.sites import Role, Row
 
@@ -87,9 +88,13 @@ def make_plan(
     unet: UNet,
     text: TextEncoder,
     *,
+    zero_empty_negative: bool = False,
     programs: Callable[[Plan], Callable[[int], StepProgram | None]] | None = None,
 ) -> Plan:
-    """Plan the run of resolved recipes that agree in steps, scheduler, sigmas, size and in being guided at all."""
+    """Plan the run of resolved recipes that agree in steps, scheduler, sigmas, size and in being guided at all.
+
+    zero_empty_negative: SDXL's base model was trained with zeros, not with the empty prompt's text, for no prompt.
+    """
     scales = [recipe.guidance_scale for recipe in recipes]
     guided = any(scale != 1.0 for scale in scales)
     scale = torch.tensor(scales, dtype=torch.float32).view(-1, 1, 1, 1) if guided else None
@@ -99,11 +104,13 @@ def make_plan(
         recipes[row.image].negative_prompt if row.role == "uncond" else recipes[row.image].prompt for row in rows
     ]
     conditioning = text.encode(prompts)
+    if zero_empty_negative:
+        conditioning = _without_empty_negatives(conditioning, rows, recipes)
     plan = Plan(
         rows=rows,
         conditioning=conditioning,
         context=unet.text_context({"text": conditioning.hidden}),
-        added=None,
+        added=_added(conditioning, recipes[0]) if unet.config.addition_embed_type == "text_time" else None,
         guidance=guidance,
         generators=[torch.Generator("cpu").manual_seed(_seed(recipe)) for recipe in recipes],
         programs=lambda _: None,
@@ -111,6 +118,29 @@ def make_plan(
     if programs is None:
         return plan
     return replace(plan, programs=programs(plan))
+
+
+def _without_empty_negatives(
+    conditioning: Conditioning, rows: Sequence[Row], recipes: Sequence[Recipe]
+) -> Conditioning:
+    empty = [row.role == "uncond" and not recipes[row.image].negative_prompt for row in rows]
+    kept = torch.tensor([not zero for zero in empty], device=conditioning.hidden.device)
+    pooled = conditioning.pooled
+    return replace(
+        conditioning,
+        hidden=conditioning.hidden * kept[:, None, None],
+        pooled=None if pooled is None else pooled * kept[:, None],
+    )
+
+
+def _added(conditioning: Conditioning, recipe: Recipe) -> Added:
+    """SDXL's pooled text and sizes: as drawn at the size asked for, without a crop."""
+    pooled = conditioning.pooled
+    if pooled is None:
+        raise BadModel("The UNet wants SDXL's pooled text, but no text encoder of this model has a text_projection.")
+    size = (recipe.height, recipe.width)
+    ids = torch.tensor([*size, 0, 0, *size], dtype=pooled.dtype, device=pooled.device)
+    return Added(pooled, ids.expand(len(pooled), -1))
 
 
 def _seed(recipe: Recipe) -> int:

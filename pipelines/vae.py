@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from pipelines.files import read_json
 from xattn.errors import BadModel
-
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -23,11 +21,12 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 class Vae:
     """An autoencoder that runs share and never change.
 
-    channels: of the latents; factor: pixels of one latent cell's side; scaling, shift: between the decoder's latents
+    module: diffusers' AutoencoderKL, which it does not type; dtype: of its weights; channels: of the latents; factor: pixels of one latent cell's side; scaling, shift: between the decoder's latents
     and the denoised ones, z = latents / scaling + shift.
     """
 
-    module: AutoencoderKL
+    module: Any
+    dtype: torch.dtype
     channels: int
     factor: int
     scaling: float
@@ -36,9 +35,13 @@ class Vae:
     @classmethod
     def from_folder(cls, folder: Path, dtype: torch.dtype, device: torch.device) -> Vae:
         """Read a model's `vae/`. Raises BadModel, with a sentence, for anything that is not a whole AutoencoderKL."""
+        # SDXL's first autoencoder overflows in half precision, and says so
+        if dtype is torch.float16 and read_json(folder / "config.json").get("force_upcast", False):
+            dtype = torch.float32
         module, config = _load(folder, dtype, device)
         return cls(
             module=module,
+            dtype=dtype,
             channels=int(config["latent_channels"]),
             factor=2 ** (len(config["block_out_channels"]) - 1),
             scaling=float(config["scaling_factor"]),
@@ -54,13 +57,13 @@ class Vae:
         return [self._picture(latents[index : index + 1]) for index in range(len(latents))]
 
     def _picture(self, latents: Tensor) -> Image.Image:
-        scaled = latents.to(self.module.dtype) / self.scaling + self.shift
+        scaled = latents.to(self.dtype) / self.scaling + self.shift
         pixels: Tensor = self.module.decode(scaled, return_dict=False)[0][0]
         levels = ((pixels.float() / 2 + 0.5).clamp(0, 1) * 255).round().byte()
         return Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()))
 
 
-def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[AutoencoderKL, dict[str, Any]]:
+def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[Any, dict[str, Any]]:
     from diffusers import AutoencoderKL
     from safetensors import SafetensorError
 

@@ -97,3 +97,56 @@ def write_model(folder: Path, *, seed: int = 0, prediction: str = "epsilon", lat
     }
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def write_xl_model(folder: Path, *, seed: int = 0) -> Path:
+    """A Stable Diffusion XL in small: two towers, the second with a projection, pooled text and sizes added."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    write_model(folder, seed=seed)
+    tokenizer.build(folder / "tokenizer_2", WORDS)
+    config = json.loads((folder / "text_encoder" / "config.json").read_text())
+    second = CLIPTextModelWithProjection(
+        CLIPTextConfig(
+            vocab_size=config["vocab_size"],
+            hidden_size=48,
+            intermediate_size=96,
+            projection_dim=40,
+            hidden_act="gelu",
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=77,
+            bos_token_id=config["bos_token_id"],
+            eos_token_id=config["eos_token_id"],
+            pad_token_id=config["pad_token_id"],
+        )
+    )
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(32, 64),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        transformer_layers_per_block=(1, 2),
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        cross_attention_dim=32 + 48,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 40,
+        norm_num_groups=8,
+    )
+    for number, (name, module) in enumerate((("text_encoder_2", second), ("unet", unet))):
+        spread(module, seed + 10 + number)
+        module.save_pretrained(folder / name)
+    index = json.loads((folder / "model_index.json").read_text())
+    index |= {
+        "_class_name": "StableDiffusionXLPipeline",
+        "force_zeros_for_empty_prompt": True,
+        "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+        "tokenizer_2": ["transformers", "CLIPTokenizer"],
+    }
+    del index["safety_checker"], index["requires_safety_checker"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
