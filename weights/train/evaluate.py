@@ -6,8 +6,9 @@ Bars are those that the default model is held to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypedDict
 
 import numpy as np
@@ -174,13 +175,22 @@ def spread(drawn: list[Image], reference: int = 2000) -> dict[str, float]:
 
     Both are measured alike, from the pixels that differ from the background.
     """
-    scenes = (single(np.random.default_rng([DATA, seed])) for seed in range(reference))
-    data = [extent(scene.image()) for scene in scenes]
-    ours = [extent(picture) for picture in drawn]
-    known, made = (np.array([each for each in extents if each is not None]) for extents in (data, ours))
+    made = _extents(drawn)
     if not len(made):
         return dict.fromkeys(("x", "y", "size"), 1.0)
+    known = _data_extents(reference)
     return {name: ks(known[:, axis], made[:, axis]) for axis, name in enumerate(("x", "y", "size"))}
+
+
+@cache
+def _data_extents(count: int) -> NDArray[np.float64]:
+    return _extents(single(np.random.default_rng([DATA, seed])).image() for seed in range(count))
+
+
+def _extents(images: Iterable[Image]) -> NDArray[np.float64]:
+    """`[pictures that show something, 3]`"""
+    found = (extent(image) for image in images)
+    return np.array([each for each in found if each is not None])
 
 
 def extent(image: Image) -> tuple[float, float, float] | None:

@@ -1,0 +1,49 @@
+"""The default model as it is committed: small, whole, and anybody's to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from weights.train.judge import color_right, load, look
+from weights.train.pack import LIMIT, size_of
+from weights.train.world import world
+
+MODEL = Path(__file__).parents[2] / "weights" / "emoji-128"
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(str(MODEL), local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_it_is_within_its_limit():
+    assert 0 < size_of(MODEL) <= LIMIT
+
+
+def test_its_card_is_made_of_figures():
+    assert (MODEL / "figures.json").is_file()
+    assert "Not measured" not in (MODEL / "README.md").read_text(encoding="utf-8")
+
+
+def test_vanilla_diffusers_draws_what_was_asked(pipe):
+    names = ("strawberry", "snowman", "car", "rocket")
+    generators = [torch.Generator().manual_seed(seed) for seed in range(len(names))]
+    drawn = pipe(
+        [f"a {name} on purple" for name in names],
+        num_inference_steps=20,
+        guidance_scale=4.0,
+        generator=generators,
+        output_type="np",
+    ).images
+    pictures = list(np.round(drawn * 255).astype(np.uint8))
+    assert all(color_right(picture, "purple") for picture in pictures)
+    seen = [[world().objects[each.index] for each in found] for found in look(load(), pictures, 1)]
+    assert sum([name] == found for name, found in zip(names, seen, strict=True)) >= 2, seen
