@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from numbers import Integral, Real
 
@@ -35,7 +34,7 @@ def number(parameter: str, value: object, low: float, high: float, remedy: str =
         made = float(value)
     except OverflowError as error:
         raise BadValue(parameter, shown(value), expected, remedy) from error
-    if math.isnan(made) or not low <= made <= high:
+    if not low <= made <= high:  # NaN neither
         raise BadValue(parameter, shown(value), expected, remedy)
     return made + 0.0  # -0.0 becomes 0.0: equal values must be written alike, or their hashes differ
 
