@@ -16,7 +16,7 @@ from xattn.errors import BadValue
 if TYPE_CHECKING:
     import torch
 
-_PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "xformers", "numpy")
+_PACKAGES = ("diffusers", "transformers", "open_clip_torch", "xformers", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,11 @@ def package_version(name: str) -> str | None:
 
 
 def _versions() -> tuple[tuple[str, str], ...]:
+    import torch
+
     found = {name: package_version(name) for name in _PACKAGES}
-    found |= {"python": platform.python_version(), "xattn": __version__}
+    # torch says which build it is (+cpu, +cu130), which its installed metadata may not
+    found |= {"python": platform.python_version(), "xattn": __version__, "torch": str(torch.__version__)}
     return tuple(sorted((name, version) for name, version in found.items() if version is not None))
 
 
