@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +50,37 @@ def check_writable(path: str | Path) -> Path:
 
 
 def write_whole(path: str | Path, data: bytes) -> Path:
-    """Write `data` so that `path` holds all of it or what it held before, even through a crash. Raises CannotWrite.
+    """Write `data` so that `path` holds all of it or what it held before, even through a crash. Raises CannotWrite."""
+    return _write(path, data, os.replace)
 
-    The temporary file lies in the same folder, for a rename is atomic only within one file system.
+
+def write_new(path: str | Path, data: bytes) -> Path:
+    """The same for a file that is not there yet, and never over one that another process makes meanwhile.
+
+    Raises FileExistsError where there is one, CannotWrite otherwise.
+    """
+    return _write(path, data, _place_new)
+
+
+def _place_new(temporary: Path, target: Path) -> None:
+    """Give a finished file its name, unless the name is taken."""
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        # FAT and some network shares have no links; then only the look before is left
+        if error.errno not in (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        os.replace(temporary, target)
+    else:
+        temporary.unlink()
+
+
+def _write(path: str | Path, data: bytes, place: Callable[[Path, Path], None]) -> Path:
+    """A temporary file, whole and on the disk, then its place.
+
+    It lies in the same folder, for a rename is atomic only within one file system.
     """
     target = check_writable(path)
     # short, so that a name near the system's limit still works; opened by hand, for tempfile makes files that
@@ -63,11 +93,13 @@ def write_whole(path: str | Path, data: bytes) -> Path:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, target)
+            place(temporary, target)
         except BaseException:  # an interrupt too leaves nothing behind
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+    except FileExistsError:
+        raise
     except OSError as error:
         raise CannotWrite(path, _reason(error)) from error
     _sync_folder(target.parent)

@@ -1,0 +1,53 @@
+"""`xattn demo`: the first picture, and what to try next."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.recipe import Recipe
+from ui.commands.generate import Model, draw, load, unknown_words
+from ui.progress import bar
+from ui.request import DEFAULT_MODEL
+
+PROMPT, SEED = "a fox on purple", 7
+NEXT = """
+Next:
+  {xattn} generate "a cat above a pizza on yellow" --seed 3 --count 4
+  {xattn} generate {file} --steps 40      the same picture, drawn in finer steps
+  {xattn} words                           what this model knows
+  {xattn} --help"""
+
+
+def demo(
+    out: Annotated[str, typer.Option(metavar="DIR", help="The folder that the picture goes to.")] = "out",
+    model: Model = None,
+) -> None:
+    """Draw a first picture into out/ and say what to try next."""
+    from ui.outputs import Output
+
+    Output.at(f"{out}/", 1)
+    name = model or DEFAULT_MODEL
+    with bar(f"Loading {Path(name).name}") as shown:
+        pipe = load(name)
+        for notice in unknown_words(pipe, PROMPT):
+            shown.say(notice)
+        result = next(draw(pipe, [Recipe(prompt=PROMPT, seed=SEED)], shown))
+    Path(out).mkdir(parents=True, exist_ok=True)
+    # the same picture every time, so a second run replaces it
+    file = result.save(Path(out, "demo.png"))
+    print(f'{file}: "{PROMPT}", seed {SEED}, drawn in {result.stats.seconds:.1f} s.')
+    print(NEXT.format(xattn=_called(), file=file))
+
+
+def _called() -> str:
+    """How this program is called from here: its name where the shell finds it, else its path."""
+    script = Path(sys.argv[0])
+    if script.name != "xattn" or shutil.which("xattn") == str(script):
+        return "xattn"
+    return os.path.relpath(script) if script.is_absolute() and script.is_relative_to(Path.cwd()) else str(script)

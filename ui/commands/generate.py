@@ -1,0 +1,135 @@
+"""`xattn generate`: a picture from a prompt, or again from a picture or a recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ui.progress import Bar, bar
+from ui.request import DEFAULT_MODEL, Flags, Wanted, check_model, seeds, wanted
+
+if TYPE_CHECKING:
+    from pipelines.pipeline import Pipeline, Result
+    from pipelines.recipe import Recipe
+
+_GPU_BATCH = 4
+"""Pictures drawn at once on a GPU. One on a CPU: no faster together, and the first is there sooner."""
+
+Model = Annotated[str | None, typer.Option(help="A model's name or folder.", show_default=DEFAULT_MODEL)]
+Argument = Annotated[
+    str,
+    typer.Argument(
+        metavar="PROMPT|PICTURE|RECIPE.json",
+        help="What to draw; or a picture that xattn saved, or a recipe, to draw that again.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE|DIR",
+        help="A name that ends in .png is a file: one that is there is replaced. Anything else is a folder, made when "
+        "needed, where names come from prompt and seed and no file is ever replaced.",
+    ),
+]
+
+
+def generate(
+    argument: Argument,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same picture.", show_default="random")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.", show_default="the model's")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Pixels, multiples of 8.", show_default="the model's")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="ddim, euler, euler_a, dpmpp_2m, dpmpp_2m_sde, unipc or lcm; web UIs' names such as 'DPM++ 2M Karras' "
+            "do too.",
+            show_default="the model's",
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How strictly to follow the prompt; 1 is none.", show_default="the model's")
+    ] = None,
+    negative: Annotated[str | None, typer.Option(help="What to keep out of the picture.", show_default=False)] = None,
+    model: Model = None,
+    count: Annotated[int, typer.Option(help="How many pictures; each has the next seed.")] = 1,
+    out: Out = "out",
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON: file, seed, recipe and seconds.")] = False,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or float64.")] = "float32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "cpu",
+    backend: Annotated[str, typer.Option(help="How attention is computed: `xattn doctor` lists the ways.")] = "auto",
+) -> None:
+    """Draw from a prompt, or draw an earlier picture again.
+
+    Prints the file of each picture. An earlier picture is drawn as its recipe says; flags change what they name.
+    """
+    from ui.outputs import Output
+
+    asked = wanted(argument, Flags(seed, steps, size, scheduler, guidance, negative), model)
+    recipes = [replace(asked.recipe, seed=one, model=None) for one in seeds(asked.recipe.seed, count)]
+    output = Output.at(out, count)
+    with bar(f"Loading {Path(asked.model).name}") as shown:
+        pipe = load(asked.model, dtype, device, backend)
+        for notice in _notices(pipe, asked, explicit=model is not None):
+            shown.say(notice)
+        drawn = []
+        for result in draw(pipe, recipes, shown):
+            drawn.append((output.save(result), result))
+            if not as_json:
+                shown.answer(str(drawn[-1][0]))
+    if as_json:
+        print(json.dumps({"images": [_document(file, result) for file, result in drawn]}))
+
+
+def load(model: str, dtype: str = "float32", device: str = "cpu", backend: str = "auto") -> Pipeline:
+    """The pipeline; here its libraries are imported, which takes seconds."""
+    from pipelines.pipeline import Pipeline
+
+    return Pipeline.from_pretrained(model, dtype=dtype, device=device, backend=backend)
+
+
+def draw(pipe: Pipeline, recipes: list[Recipe], shown: Bar) -> Iterator[Result]:
+    """The results in order, each as soon as it is there, with the bar moving along."""
+    from pipelines.pipeline import Finished, StepEvent
+
+    resolved = [pipe.resolve(recipe) for recipe in recipes]
+    batch = 1 if pipe.model.device.type == "cpu" else _GPU_BATCH
+    shown.begin("Drawing", sum(recipe.num_inference_steps or 0 for recipe in resolved))
+    for start in range(0, len(resolved), batch):
+        for event in pipe.stream(resolved[start : start + batch], batch_size=batch):
+            if isinstance(event, StepEvent):
+                shown.advance(event.images)
+            elif isinstance(event, Finished):
+                yield from event.results
+
+
+def unknown_words(pipe: Pipeline, prompt: str) -> list[str]:
+    """One sentence for each word of the prompt that the model never saw, with the nearest that it did."""
+    vocabulary = pipe.model.vocabulary
+    return [] if vocabulary is None else [str(notice) for notice in vocabulary.unknown(pipe.ledger(prompt))]
+
+
+def _notices(pipe: Pipeline, asked: Wanted, explicit: bool) -> Iterator[str]:
+    other_model = check_model(asked, pipe.model.ref, explicit)
+    if other_model is not None:
+        yield other_model
+    yield from unknown_words(pipe, asked.recipe.prompt)
+
+
+def _document(file: Path, result: Result) -> dict[str, object]:
+    return {
+        "file": str(file),
+        "seed": result.recipe.seed,
+        "recipe": result.recipe.portable().document(),
+        # pictures of a batch share its time
+        "seconds": round(result.stats.seconds / result.provenance.batch, 3),
+    }

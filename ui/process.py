@@ -1,0 +1,47 @@
+"""What the command `xattn` sets for its own process, and nobody who imports us ever gets set for them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+# Read by libraries when they are first imported. A setting of the user's stays.
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",  # models are folders; no hub is asked, not even whether there is news
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",  # the bars of transformers, diffusers and safetensors; ours is rich's
+}
+
+
+class XformersNotice(logging.Filter):
+    """Drops one record: that xformers found its C++ part unloadable. `xattn doctor` says it, with what it means."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for that record, True for every other."""
+        return not record.getMessage().startswith("WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions")
+
+
+def settle() -> None:
+    """Quieten foreign notices, end cleanly when told to terminate, and print any text on any terminal."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # before xformers or diffusers is imported: the record is made at first import
+    logging.getLogger("xformers").addFilter(XformersNotice())
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
+            signal.signal(getattr(signal, name), _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(ValueError):  # closed
+                stream.reconfigure(errors="backslashreplace")
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  the system's signature
+    # SystemExit, so that temporary files are cleaned up on the way out; 128 + n as shells count
+    sys.exit(128 + number)

@@ -1,0 +1,140 @@
+"""From what was typed to a Recipe: a prompt, or an earlier picture or recipe, with flags set on top. Needs no torch."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines import checks
+from pipelines.metadata import read_recipe
+from pipelines.recipe import MAX_SEED, MAX_SIDE, ModelRef, Recipe
+from ui.outputs import IMAGE_SUFFIXES
+from xattn.errors import BadModel, BadValue
+
+if TYPE_CHECKING:
+    from pipelines.pipeline import RecipeFields
+
+DEFAULT_MODEL = "emoji-128"
+MAX_COUNT = 10_000
+# What a message calls a field that came from a flag.
+_FLAGS = {
+    "seed": "--seed",
+    "num_inference_steps": "--steps",
+    "guidance_scale": "--guidance",
+    "negative_prompt": "--negative",
+    "width": "the width in --size",
+    "height": "the height in --size",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags that set a recipe's fields; None where one was not given."""
+
+    seed: int | None = None
+    steps: int | None = None
+    size: str | None = None
+    scheduler: str | None = None
+    guidance: float | None = None
+    negative: str | None = None
+
+    def fields(self) -> RecipeFields:
+        """The same as a recipe's fields."""
+        made: RecipeFields = {}
+        if self.seed is not None:
+            made["seed"] = self.seed
+        if self.steps is not None:
+            made["num_inference_steps"] = self.steps
+        if self.size is not None:
+            made["width"], made["height"] = parse_size(self.size)
+        if self.scheduler is not None:
+            # the noise levels go with the scheduler that they were for, unless its name brings some
+            made["scheduler"], made["sigmas"] = self.scheduler, "model"
+        if self.guidance is not None:
+            made["guidance_scale"] = self.guidance
+        if self.negative is not None:
+            made["negative_prompt"] = self.negative
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be drawn, and with which model.
+
+    recipe: its `model` is what it was made with, if it says
+    model: the name or folder to load
+    source: the picture or file that the recipe came from; None for a prompt
+    """
+
+    recipe: Recipe
+    model: str
+    source: Path | None = None
+
+
+def wanted(argument: str, flags: Flags, model: str | None) -> Wanted:
+    """Read the argument of `xattn generate`. Raises XattnError with a sentence.
+
+    A name that ends like an image's or in .json is a file, which must be there; anything else is a prompt.
+    """
+    source = Path(argument) if Path(argument).suffix.lower() in (*IMAGE_SUFFIXES, ".json") else None
+    recipe = Recipe(prompt=argument) if source is None else read_recipe(source)
+    fields = flags.fields()
+    try:
+        recipe = replace(recipe, **fields)
+    except BadValue as error:
+        if type(error) is BadValue and error.parameter in fields:
+            raise BadValue(_FLAGS[error.parameter], error.got, error.expected, error.remedy) from error
+        raise
+    return Wanted(recipe, model or _model_of(recipe, source), source)
+
+
+def _model_of(recipe: Recipe, source: Path | None) -> str:
+    if recipe.model is None or recipe.model.name == DEFAULT_MODEL:
+        return DEFAULT_MODEL
+    if source is not None and source.suffix.lower() != ".json":
+        # a picture comes from anywhere: what it says is never opened as a path
+        raise BadModel(
+            f"{str(source)!r} was drawn by the model {recipe.model.portable().name!r}, which is not embedded; "
+            "give that model's folder with --model."
+        )
+    return recipe.model.name
+
+
+def check_model(asked: Wanted, loaded: ModelRef, explicit: bool) -> str | None:
+    """Whether the loaded model is the recipe's own; a notice where `--model` chose another.
+
+    Raises BadModel where the recipe's weights are not these and nobody said that others will do.
+    """
+    made = asked.recipe.model
+    if made is None or made.sha256 is None or made.sha256 == loaded.sha256:
+        return None
+    was = f"{made.portable().name!r} with sha256 {made.sha256[:12]}…"
+    now = f"{loaded.name!r} with sha256 {str(loaded.sha256)[:12]}…"
+    if explicit:
+        return f"The recipe is for the model {was}; drawing with {now}, so this will be another picture."
+    raise BadModel(
+        f"The recipe is for the model {was}, but this is {now}; give the folder of the first with --model, "
+        f"or --model {asked.model} to draw with this one."
+    )
+
+
+def seeds(first: int | None, count: int) -> tuple[int, ...]:
+    """seed … seed + count − 1, from a random one where none is given. Raises BadValue where they pass the limit."""
+    checks.whole("--count", count, 1, MAX_COUNT, "Each picture has the next seed")
+    start = secrets.randbelow(2**32) if first is None else first
+    if start + count - 1 > MAX_SEED:
+        raise BadValue("--count", count, f"at most {MAX_SEED - start + 1} with seed {start}", "Seeds end there")
+    return tuple(range(start, start + count))
+
+
+def parse_size(size: str) -> tuple[int, int]:
+    """Width and height in pixels from "512x768". Raises BadValue."""
+    found = re.fullmatch(r"\s*(\d{1,9})\s*[xX×*]\s*(\d{1,9})\s*", size)
+    if found is None:
+        raise BadValue(
+            "--size", size, f"WIDTHxHEIGHT in pixels, each a multiple of 8 up to {MAX_SIDE}", "Try --size 128x128"
+        )
+    return int(found[1]), int(found[2])
