@@ -35,7 +35,9 @@ def _settings(recipe: Recipe, version: str) -> list[tuple[str, str]]:
         ("Seed", recipe.seed),
         ("Size", f"{recipe.width}x{recipe.height}" if sized else None),
         ("Model", None if recipe.model is None else recipe.model.portable().name),
-        ("RNG", "CPU"),
+        ("RNG", "CPU" if recipe.noise == "cpu" else "NV"),
+        ("Variation seed", recipe.variation_seed if recipe.variation_strength else None),
+        ("Variation seed strength", recipe.variation_strength or None),
         ("Version", version),
     )
     return [(key, str(value)) for key, value in settings if value is not None]

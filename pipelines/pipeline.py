@@ -19,7 +19,7 @@ from pipelines.ledger import Ledger
 from pipelines.load import Model, load_model
 from pipelines.plan import first_latents, make_plan
 from pipelines.provenance import Provenance
-from pipelines.recipe import ModelRef, Recipe
+from pipelines.recipe import ModelRef, Noise, Recipe
 from pipelines.sampler_names import Sigmas
 from pipelines.schedulers import make_scheduler
 from pipelines.stats import RunStats, StatsClock
@@ -41,6 +41,9 @@ class RecipeFields(TypedDict, total=False):
     guidance_scale: float | None
     scheduler: str | None
     sigmas: Sigmas
+    noise: Noise
+    variation_seed: int | None
+    variation_strength: float
     width: int | None
     height: int | None
 
@@ -198,9 +201,8 @@ class Pipeline:
         scheduler = make_scheduler(str(first.scheduler), model.scheduler_config, first.sigmas, steps, model.device)
         with clock.measure("encode"), torch.no_grad():
             plan = make_plan(recipes, model.unet, model.text, zero_empty_negative=model.zero_empty_negative)
-            noise = first_latents(
-                plan, model.unet.config.in_channels, height // model.vae.factor, width // model.vae.factor
-            )
+            shape = (model.vae.channels, height // model.vae.factor, width // model.vae.factor)
+            noise = first_latents(plan, recipes, shape)
             latents = noise.to(model.device, model.dtype)
         with clock.measure("denoise"):
             for done in denoise(model.unet, scheduler, latents, plan, cancel):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pipelines.guidance import ClassifierFree
+from pipelines.noise import first_noise
 from pipelines.recipe import Recipe
 from pipelines.text import Conditioning, TextEncoder
 from unet import Added, TextContext, UNet
@@ -148,9 +149,8 @@ def _seed(recipe: Recipe) -> int:
     return recipe.seed
 
 
-def first_latents(plan: Plan, channels: int, height: int, width: int) -> Tensor:
-    """Unit noise [images, channels, height, width] on the CPU, each image from its own generator.
-
-    Drawn as diffusers draws for one image, so the same seed gives diffusers' picture.
-    """
-    return torch.cat([torch.randn((1, channels, height, width), generator=generator) for generator in plan.generators])
+def first_latents(plan: Plan, recipes: Sequence[Recipe], shape: tuple[int, int, int]) -> Tensor:
+    """Unit noise [images, channels, height, width] on the CPU, each image's as its recipe says; `shape` is one's."""
+    return torch.cat(
+        [first_noise(recipe, generator, shape) for recipe, generator in zip(recipes, plan.generators, strict=True)]
+    )

@@ -10,10 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from numbers import Integral
+from typing import Literal, get_args
 
 from pipelines import checks, recipe_json
-from pipelines.sampler_names import Sigmas, canonical, check_pair, check_sigmas
-from xattn.errors import BadValue, UnknownName
+from pipelines.sampler_names import SCHEDULERS, Sigmas, canonical, check_pair, check_sigmas
+from xattn.errors import BadValue, UnknownName, Unsupported
+
+Noise = Literal["cpu", "nv"]
 
 MAX_SIDE = 2048
 MAX_STEPS = 1000
@@ -53,6 +56,8 @@ class Recipe:
     guidance_scale: 0 … 1000; 1 draws without guidance
     scheduler: any of its known names; stored as ours ("DPM++ 2M Karras" becomes dpmpp_2m and sigmas="karras")
     sigmas: "model" as the model's own config says, or "karras"
+    noise: where the first latents come from: "cpu", torch's own generator; "nv", what an NVIDIA GPU gives for the seed
+    variation_seed, variation_strength: how far, 0 … 1, the first latents go towards another seed's
     width, height: pixels, multiples of 8 up to 2048
     model: None is the model that the pipeline has loaded
     adapters, edits: what changes the weights and the attention; no kind exists yet
@@ -69,6 +74,9 @@ class Recipe:
     guidance_scale: float | None = None
     scheduler: str | None = None
     sigmas: Sigmas = "model"
+    noise: Noise = "cpu"
+    variation_seed: int | None = None
+    variation_strength: float = 0.0
     width: int | None = None
     height: int | None = None
     model: ModelRef | None = None
@@ -94,12 +102,29 @@ class Recipe:
             self._set("scheduler", name)
             self._set("sigmas", implied or self.sigmas)
             check_pair(name, self.sigmas)
+        self._check_noise()
         for side in ("width", "height"):
             if getattr(self, side) is not None:
                 self._set(side, _side(side, getattr(self, side)))
         self._check_parts()
         newer = "A higher one is a newer xattn's: install that version"
         self._set("engine", checks.whole("engine", self.engine, 1, ENGINE, newer))
+
+    def _check_noise(self) -> None:
+        if self.noise not in get_args(Noise):
+            raise UnknownName("noise", self.noise, get_args(Noise))
+        if self.noise == "nv" and self.scheduler is not None and SCHEDULERS[self.scheduler].stochastic:
+            steady = ", ".join(known.name for known in SCHEDULERS.values() if not known.stochastic)
+            raise Unsupported(
+                f'The scheduler {self.scheduler} draws noise at every step, and with noise="nv" only the first noise '
+                f'is a GPU\'s, so no such picture comes back; use one of {steady}, or noise="cpu".'
+            )
+        if self.variation_seed is not None:
+            self._set("variation_seed", checks.whole("variation_seed", self.variation_seed, 0, MAX_SEED))
+        strength = checks.number("variation_strength", self.variation_strength, 0.0, 1.0)
+        self._set("variation_strength", strength)
+        if strength and self.variation_seed is None:
+            raise BadValue("variation_seed", None, "given where variation_strength is not 0", "Add a variation_seed")
 
     def _check_parts(self) -> None:
         if self.model is not None and not isinstance(self.model, ModelRef):

@@ -21,12 +21,14 @@ class SamplerName:
     name: ours, as recipes store it
     label: what web UIs call it, and pictures' `parameters` too
     karras: whether it can run on Karras et al.'s sigmas
+    stochastic: whether it draws fresh noise at its steps
     aliases: other names, written as `_squeeze` leaves them
     """
 
     name: str
     label: str
     karras: bool
+    stochastic: bool = False
     aliases: tuple[str, ...] = ()
 
 
@@ -36,11 +38,17 @@ SCHEDULERS: Mapping[str, SamplerName] = MappingProxyType(
         for known in (
             SamplerName("ddim", "DDIM", karras=False),
             SamplerName("euler", "Euler", karras=True, aliases=("eulerdiscrete",)),
-            SamplerName("euler_a", "Euler a", karras=False, aliases=("eulerancestral", "eulerancestraldiscrete")),
+            SamplerName(
+                "euler_a",
+                "Euler a",
+                karras=False,
+                stochastic=True,
+                aliases=("eulerancestral", "eulerancestraldiscrete"),
+            ),
             SamplerName("dpmpp_2m", "DPM++ 2M", karras=True, aliases=("dpmsolvermultistep", "dpmsolverpp2m")),
-            SamplerName("dpmpp_2m_sde", "DPM++ 2M SDE", karras=True, aliases=("dpmpp2msdegpu",)),
+            SamplerName("dpmpp_2m_sde", "DPM++ 2M SDE", karras=True, stochastic=True, aliases=("dpmpp2msdegpu",)),
             SamplerName("unipc", "UniPC", karras=True, aliases=("unipcmultistep", "unipcbh2")),
-            SamplerName("lcm", "LCM", karras=False),
+            SamplerName("lcm", "LCM", karras=False, stochastic=True),
         )
     }
 )

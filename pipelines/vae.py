@@ -21,8 +21,9 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 class Vae:
     """An autoencoder that runs share and never change.
 
-    module: diffusers' AutoencoderKL, which it does not type; dtype: of its weights; channels: of the latents; factor: pixels of one latent cell's side; scaling, shift: between the decoder's latents
-    and the denoised ones, z = latents / scaling + shift.
+    module: diffusers' AutoencoderKL, which it does not type; dtype: of its weights
+    channels: of the latents; factor: pixels of one latent cell's side
+    scaling, shift: between the decoder's latents and the denoised ones, z = latents / scaling + shift
     """
 
     module: Any
