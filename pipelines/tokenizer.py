@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +95,7 @@ class Tokenizer:
         return len(self._chunked(prompt, self._pieces(prompt, word_spans(prompt))))
 
     def ledger(self, prompt: str, chunks: int | None = None) -> Ledger:
-        """The prompt's tokens in chunks, each with begin and end; a word is not split over two chunks.
+        """The prompt's tokens in chunks, each with begin and end; no word or character is split over two chunks.
 
         `chunks` pads the prompt with chunks of the empty prompt up to that number.
         Raises BadValue for what is no text, for more than 32 chunks, and where `chunks` are too few.
@@ -154,13 +153,16 @@ class Tokenizer:
                 yield Token(self.pad.text, self.pad.id, chunk, position, None, at, at, role="pad")
 
 
-def _units(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
-    """Pieces that stay together: those of one word, and each piece of punctuation."""
-    for word, together in groupby(pieces, key=lambda piece: piece.word):
-        if word is None:
-            yield from ([piece] for piece in together)
+def _units(pieces: list[_Piece]) -> list[list[_Piece]]:
+    """Pieces that stay together: those of one word, and those of one character outside words (an emoji's bytes)."""
+    units: list[list[_Piece]] = []
+    for piece in pieces:
+        last = units[-1][-1] if units else None
+        if last and last.word == piece.word and (piece.word is not None or piece.start < last.end):
+            units[-1].append(piece)
         else:
-            yield list(together)
+            units.append([piece])
+    return units
 
 
 def _with_words(prompt: str, tokens: tuple[Token, ...], spans: Sequence[tuple[int, int]]) -> Ledger:

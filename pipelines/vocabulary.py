@@ -90,7 +90,7 @@ class Vocabulary:
         for name in self.names:
             for spelling in {" ".join(keys(name)), *keys(name)}:
                 spellings.setdefault(spelling, []).append(name)
-        near = difflib.get_close_matches(word, spellings, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(word, spellings, n=3, cutoff=0.55)
         return tuple(dict.fromkeys(name for spelling in near for name in spellings[spelling]))[:3]
 
 

@@ -30,7 +30,7 @@ def _sentence(text: str) -> str:
 
 def _suggestion(word: str, known: Iterable[str]) -> str:
     lowered = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.55)
     return f' Did you mean "{lowered[near[0]]}"?' if near else ""
 
 
