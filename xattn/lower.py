@@ -1,13 +1,20 @@
-"""Run a Program: the plain call where it says nothing, a few fused calls where it does."""
+"""Run a Program: the plain call where it says nothing, a few fused calls where it does.
+
+What is watched is read by products of its own (reading.py), never by extra columns in the calls that make the output:
+so watching cannot change a bit of the picture.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
-from xattn.functional import attend
-from xattn.program import Program
+from xattn.calls import Call, promoted
+from xattn.errors import BadValue, Unsupported
+from xattn.program import Lanes, Override, Program, Rank
+from xattn.reading import Reader
 
 
 def run(
@@ -16,10 +23,94 @@ def run(
     sources: Mapping[str, tuple[Tensor, Tensor]],
     *,
     plain: str,
-    backend: str,
+    backend: str = "auto",
+    scale: float | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Not yet: only the plain call."""
-    if not program.identity:
-        raise NotImplementedError("programs are not lowered yet")
-    key, value = sources[plain]
-    return attend(query, key, value, backend=backend), None
+    """Output [B, H, N, value_dim] of one attention call under `program`, and its taps [B, H, N, n] or None.
+
+    query: [B, H, N, head_dim]. sources: (key, value) by source name, each [B, kv_heads, K, …]. plain: the site's own
+    source, "self" or "text". Taps are float32 (float64 for float64), in the order of the program.
+    Raises BadValue for a key source that is not there, Unsupported where an edit cannot be done here.
+    """
+    call = Call(query, sources, plain, backend, query.shape[-1] ** -0.5 if scale is None else scale)
+    if program.unedited:
+        output = call.attend(Lanes(plain))
+        reader = Reader(call, program) if program.taps else None
+    else:
+        reader = Reader(call, program)
+        output = _edited(call, program, reader)
+    if reader is None or not program.taps:
+        return output, None
+    taps = torch.cat([reader.columns(tap, program) for tap in program.taps], dim=-1)
+    return output, taps.unflatten(0, (call.rows, call.heads))
+
+
+def _edited(call: Call, program: Program, reader: Reader) -> Tensor:
+    everything = any(override.out is None for override in program.overrides)
+    lanes = program.lanes or (() if everything else (Lanes(call.plain),))
+    total: Tensor | None = None
+    for some in lanes:
+        total = _add(call, total, _lanes(call, some), some.out)
+    for rank in program.ranks:
+        total = _add(call, total, _rank(call, rank, reader), rank.out)
+    for override in program.overrides:
+        total = _put(call, total, _override(call, override, reader), override.out)
+    assert total is not None  # lanes are empty only under an override of everything
+    if program.gate is not None:
+        total = total * program.gate.to(total)
+    shaped: Tensor = total.to(call.query.dtype).unflatten(0, (call.rows, call.heads))
+    return shaped
+
+
+def _lanes(call: Call, lanes: Lanes) -> Tensor:
+    """D · attend(Q[q], K[k]·kscale, T V[v]; bias), [L, N, value_dim]."""
+    output = call.attend(lanes).flatten(0, 1)
+    return output if lanes.field is None else output * lanes.field
+
+
+def _rank(call: Call, rank: Rank, reader: Reader) -> Tensor:
+    """field · u (c V[v]), [R, N, value_dim] or one for all."""
+    u = rank.u if isinstance(rank.u, Tensor) else reader.shaped(rank.u)
+    if rank.read is not None:
+        u = u[rank.read]
+    value = call.value(rank.keys, rank.v)
+    wide = promoted(u, value)
+    added = u.to(wide) @ (rank.c.to(wide) @ value.to(wide))
+    return added if rank.field is None else added * rank.field
+
+
+def _override(call: Call, override: Override, reader: Reader) -> Tensor:
+    how = override.how
+    if isinstance(how, Tensor):
+        return how
+    if how != "identity":
+        probs = reader.replaced(override)
+        return probs @ call.value(call.plain, override.out).to(probs.dtype)
+    value = call.value(call.plain, override.out)
+    if call.plain != "self" or value.shape[1] != call.query.shape[2]:
+        raise Unsupported(
+            f"The identity in place of attention needs one key a query, but this site has {call.query.shape[2]} "
+            f'queries and {value.shape[1]} keys of "{call.plain}". Use it on self-attention.'
+        )
+    return value
+
+
+def _add(call: Call, total: Tensor | None, some: Tensor, out: Tensor | None) -> Tensor:
+    if out is None:
+        return some if total is None else total + some
+    base = _empty(call, some) if total is None else total
+    # At most two addends a lane and call (own and source): the order of a sum of two does not show.
+    return base.to(promoted(base, some)).index_add(0, out, some.to(promoted(base, some)).expand(len(out), -1, -1))
+
+
+def _put(call: Call, total: Tensor | None, some: Tensor, out: Tensor | None) -> Tensor:
+    if out is None:
+        return some
+    if len(some) != len(out):
+        raise BadValue("override", list(some.shape), f"of {len(out)} lanes")
+    base = _empty(call, some) if total is None else total
+    return base.to(promoted(base, some)).index_copy(0, out, some.to(promoted(base, some)))
+
+
+def _empty(call: Call, like: Tensor) -> Tensor:
+    return like.new_zeros(call.rows * call.heads, *like.shape[1:])

@@ -22,6 +22,8 @@ from xattn.sites import AttentionSite
 QueryTransform: TypeAlias = Callable[[Tensor], Tensor]
 """[L, N, head_dim] → the same shape."""
 
+BiasField: TypeAlias = Tensor | Callable[[Tensor, Tensor], Tensor]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Lanes:
@@ -31,7 +33,8 @@ class Lanes:
     q, k, v, out: int64 [L], which lane gives the queries, keys, values and takes the output. None is every lane in
         order: no gather, no copy.
     kscale: [L|1, K, 1], multiplies the keys and so the scores.
-    bias: pairs of (field [L|1, N], tokens [L|1, K]); the scores get Σ field ⊗ tokens, and −inf · 0 counts as 0.
+    bias: pairs of (field [L|1, N], tokens [L|1, K]); the scores get Σ field ⊗ tokens, and −inf · 0 counts as 0. A field
+        may be a function of the range of the scores, (lowest, greatest), each [L, N] → [L, N].
     token: T on V: None, a diagonal [L|1, K], or a map [L|1, K, K'] from K' values to K keys.
     field: D on the output, [L|1, N, 1].
     transform: on the gathered queries, before the scores.
@@ -43,7 +46,7 @@ class Lanes:
     v: Tensor | None = None
     out: Tensor | None = None
     kscale: Tensor | None = None
-    bias: tuple[tuple[Tensor, Tensor], ...] = ()
+    bias: tuple[tuple[BiasField, Tensor], ...] = ()
     token: Tensor | None = None
     field: Tensor | None = None
     transform: QueryTransform | None = None
@@ -63,11 +66,13 @@ class Tap:
     at: "model" reads the probabilities without any edit, "edited" with all of them, a Program as they stood when it
         had been built so far (its lanes and ranks count).
     keys: the key source whose tokens the weights mean; None is the site's own ("self" or "text").
+    on: int64, the output lanes that are read; the others come back 0. None is all that `at` has.
     """
 
     weights: Tensor
     at: Literal["model", "edited"] | Program = "model"
     keys: str | None = None
+    on: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,17 +89,19 @@ class Reading:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Rank:
-    """An outer product of low rank, added to the output: u (c V[v]).
+    """An outer product of low rank, added to the output: field · u (c V[v]).
 
-    u: [R|1, N, r], constant, or a Reading of the probabilities. c: [R|1, r, K'].
-    keys: the source of V. v, out: int64 [R] as in Lanes.
+    u: [S|1, N, r], constant, or a Reading of the probabilities. read: int64 [R], which of the S each lane takes.
+    c: [R|1, r, K'], over the tokens of V. keys: the source of V. v, out: int64 [R] as in Lanes. field: [R|1, N, 1].
     """
 
     u: Tensor | Reading
     c: Tensor
     keys: str
+    read: Tensor | None = None
     v: Tensor | None = None
     out: Tensor | None = None
+    field: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

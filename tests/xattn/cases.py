@@ -1,0 +1,164 @@
+"""Random attention problems and random programs, small."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.xattn.oracle import Problem
+from xattn import parts as p
+from xattn.conflicts import check
+from xattn.errors import Conflict
+from xattn.identity import changes_nothing
+from xattn.space import Space
+
+Lanes = tuple[int, ...] | None
+seeds = st.integers(0, 2**31 - 1)
+
+
+def noise(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+class Cases:
+    """Draws numbers from one seed; hypothesis draws the structure."""
+
+    def __init__(self, draw: st.DrawFn, plain: str | None = None) -> None:
+        self.draw = draw
+        self.generator = torch.Generator().manual_seed(draw(seeds))
+        self.rows = draw(st.integers(1, 3))
+        self.kv_heads = draw(st.integers(1, 2))
+        self.heads = self.kv_heads * draw(st.integers(1, 2))
+        self.places = draw(st.integers(1, 6))
+        self.plain = plain or draw(st.sampled_from(["text", "text", "self"]))
+        self.tokens = {"text": draw(st.integers(2, 7)), "image:0": draw(st.integers(1, 4))}
+        self.width = self.places if self.plain == "self" else self.tokens["text"]
+        self.space = Space(self.rows, self.heads, self.places, self.plain, self.tokens, dtype=torch.float64)
+
+    def problem(self) -> Problem:
+        head_dim, value_dim = self.draw(st.integers(1, 5)), self.draw(st.integers(1, 5))
+        query = self.noise(self.rows, self.heads, self.places, head_dim)
+        sources = {
+            name: (
+                self.noise(self.rows, self.kv_heads, k, head_dim),
+                self.noise(self.rows, self.kv_heads, k, value_dim),
+            )
+            for name, k in {**self.tokens, "self": self.places}.items()
+        }
+        return Problem(query, sources, self.plain)
+
+    def noise(self, *shape: int) -> Tensor:
+        return noise(self.generator, *shape)
+
+    def positive(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator, dtype=torch.float64) * 1.5
+
+    def on(self) -> Lanes:
+        lanes = self.rows * self.heads
+        if self.draw(st.booleans()):
+            return None
+        return tuple(self.draw(st.lists(st.integers(0, lanes - 1), min_size=1, max_size=lanes, unique=True)))
+
+    def columns(self) -> tuple[int, ...]:
+        return tuple(self.draw(st.lists(st.integers(0, self.width - 1), min_size=1, max_size=2, unique=True)))
+
+    def maybe_per_lane(self, on: Lanes, *shape: int) -> tuple[int, ...]:
+        count = self.rows * self.heads if on is None else len(on)
+        return (count, *shape) if self.draw(st.booleans()) else shape
+
+    def part(self) -> p.Part:
+        on = self.on()
+        return getattr(self, f"_{self.draw(st.sampled_from(KINDS))}")(on)
+
+    def _count(self, on: Lanes) -> int:
+        return self.rows * self.heads if on is None else len(on)
+
+    def _source(self, on: Lanes) -> tuple[int, ...]:
+        lanes = st.integers(0, self.rows * self.heads - 1)
+        return tuple(self.draw(st.lists(lanes, min_size=self._count(on), max_size=self._count(on))))
+
+    def _field(self, on: Lanes) -> Tensor:
+        return self.positive(*self.maybe_per_lane(on, self.places))
+
+    def _bias(self, on: Lanes) -> p.Part:
+        return p.Bias(self._field(on) - 0.7, self.noise(*self.maybe_per_lane(on, self.width)), on)
+
+    def _ranged(self, on: Lanes) -> p.Part:
+        return p.Bias(lambda low, high: high - 0.5 * low, self.noise(self.width), on)
+
+    def _kscale(self, on: Lanes) -> p.Part:
+        return p.KeyScale(self.positive(*self.maybe_per_lane(on, self.width)), on)
+
+    def _transform(self, on: Lanes) -> p.Part:
+        return p.QueryTransform(lambda query: query.roll(1, dims=1) * 0.5, on)
+
+    def _diagonal(self, on: Lanes) -> p.Part:
+        columns = self.columns()
+        return p.TokenDiagonal(columns, self.noise(*self.maybe_per_lane(on, len(columns))), on)
+
+    def _map(self, on: Lanes) -> p.Part:
+        return p.TokenMap(self.noise(*self.maybe_per_lane(on, self.width, self.width)), on)
+
+    def _left(self, on: Lanes) -> p.Part:
+        return p.OutputField(self._field(on) - 0.5, on)
+
+    def _add(self, on: Lanes) -> p.Part:
+        return p.AddSource("image:0", self._field(on) if self.draw(st.booleans()) else None, on)
+
+    def _mix(self, on: Lanes) -> p.Part:
+        matrix = self.noise(self.width, self.width) if self.draw(st.booleans()) else None
+        alpha = self.draw(st.sampled_from(["soft", "hard", "full"]))
+        some = self.positive(*self.maybe_per_lane(on, self.width))
+        some = some if alpha == "soft" else (some > 0.7).double()
+        return p.Mix(self._source(on), matrix, 1.0 if alpha == "full" else some, on)
+
+    def _route(self, on: Lanes) -> p.Part:
+        return p.Route(self._source(on) if self.draw(st.booleans()) else None, self._source(on), on)
+
+    def _set(self, on: Lanes) -> p.Part:
+        return p.SetMap(self.columns(), self._field(on), self.draw(st.booleans()), on=on)
+
+    def _set_others(self, on: Lanes) -> p.Part:
+        if self.width < 3:
+            return self._gain(on)  # there are no others
+        return p.SetMap(self.columns(), self._field(on) / 2, self.draw(st.booleans()), renormalise=True, on=on)
+
+    def _gain(self, on: Lanes) -> p.Part:
+        return p.GainMap(self.columns(), self._field(on), self.draw(st.booleans()), on)
+
+    def _move(self, on: Lanes) -> p.Part:
+        return p.MoveMap(self.columns(), lambda columns: columns.roll(1, dims=1) * 0.7, on)
+
+    def _gate(self, on: Lanes) -> p.Part:
+        return p.Gate(self.noise(*self.maybe_per_lane(on)), on)
+
+    def _replace(self, on: Lanes) -> p.Part:
+        return p.Replace("identity" if self.plain == "self" else lambda probs: probs**2, on)
+
+    def _watch(self, on: Lanes) -> p.Part:
+        at = self.draw(st.sampled_from(["model", "edited", "here"]))
+        return p.Watch(self.noise(self.width, self.draw(st.integers(1, 3))), at, on)
+
+
+KINDS = (
+    *("bias", "ranged", "kscale", "transform", "diagonal", "map", "left", "add", "mix", "route", "set", "set_others"),
+    *("gain", "move", "gate", "replace", "watch", "watch"),
+)
+
+
+@st.composite
+def programs(draw: st.DrawFn, most: int = 5) -> tuple[Problem, Space, list[p.Part]]:
+    """A problem and a list of parts that do not conflict: those that would are left out."""
+    cases = Cases(draw)
+    chosen: list[p.Part] = []
+    for _ in range(draw(st.integers(1, most))):
+        part = cases.part()
+        if isinstance(part, p.GainMap) and part.renormalise:
+            part = p.Bias(part.field.log(), cases.space.one_hot(part.columns, cases.plain).sum(0), part.on)
+        try:
+            check([q for q in [*chosen, part] if not changes_nothing(q, cases.space)], cases.space)
+        except Conflict:
+            continue
+        chosen.append(part)
+    return cases.problem(), cases.space, chosen
