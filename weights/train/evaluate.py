@@ -29,6 +29,9 @@ MARGIN = 16.0
 FOREGROUND = 40.0
 """A pixel this far (Euclidean, of 255 a channel) from the background's colour belongs to an object."""
 
+LISTED = 30
+"""Weak objects that the table names."""
+
 
 class Weak(TypedDict):
     """An object that was missed at least once, and what was seen in its place."""
@@ -231,15 +234,16 @@ def table(figures: Figures) -> str:
         sign = "≤" if bar.below else "≥"
         shown = "not measured" if value is None else f"{value:.3g}"
         lines.append(f"| {bar.name} | {shown} | {sign} {bar.bar:g} | {'yes' if reached else 'no'} |")
-    lines += [
-        "",
-        f"{figures['singles']} single objects, {figures['pairs']} pairs: {figures['how'] or 'drawn somehow'}.",
-    ]
-    lines.append(f"At least one object of a pair recognised: {figures['one']:.3g}")
-    lines.append("Relations: " + ", ".join(f"{name} {share:.2f}" for name, share in figures["relations"].items()))
-    lines.append("KS distances: " + ", ".join(f"{name} {gap:.3f}" for name, gap in figures["spread"].items()))
-    weak = (f"{each['name']} {each['right']}/{each['of']}{_instead(each)}" for each in figures["weak"])
-    return "\n".join([*lines, "Weak: " + (", ".join(weak) or "none")])
+    weak = [f"{each['name']} {each['right']}/{each['of']}{_instead(each)}" for each in figures["weak"]]
+    more = f" and {len(weak) - LISTED} more" if len(weak) > LISTED else ""
+    notes = {
+        "Drawn": f"{figures['singles']} single objects, {figures['pairs']} pairs; {figures['how'] or 'drawn somehow'}",
+        "At least one object of a pair recognised": f"{figures['one']:.3g}",
+        "Relations": ", ".join(f"{name} {share:.2f}" for name, share in figures["relations"].items()),
+        "KS distances": ", ".join(f"{name} {gap:.3f}" for name, gap in figures["spread"].items()),
+        "Weak": (", ".join(weak[:LISTED]) or "none") + more,
+    }
+    return "\n".join([*lines, "", *(f"- {name}: {note}" for name, note in notes.items() if note)])
 
 
 def _instead(weak: Weak) -> str:
