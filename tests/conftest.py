@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
+from hypothesis import settings
+
 # One process a core (pytest-xdist); more threads than that only wait for each other. Read before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# Timing is never a test, so hypothesis has no deadline either.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "")
 
