@@ -7,15 +7,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, TypeVar, Unpack, overload
+from typing import Literal, TypedDict, TypeVar, Unpack, overload
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from pipelines import checks
+from pipelines.attention_maps import AttentionMaps
+from pipelines.capture import Capture, Recorder, wanted
 from pipelines.denoise import denoise
-from pipelines.ledger import Ledger
+from pipelines.ledger import Ledger, Phrase
 from pipelines.load import Model, load_model
 from pipelines.plan import first_latents, make_plan
 from pipelines.provenance import Provenance
@@ -30,6 +32,7 @@ _MAX_RANDOM_SEED = 2**32
 """Random seeds stay short enough to be read aloud."""
 
 Open = TypeVar("Open")
+Words = Sequence[Phrase] | Literal["*"]
 
 
 class RecipeFields(TypedDict, total=False):
@@ -56,11 +59,17 @@ class StepEvent:
     steps: int
     timestep: float
     images: int
-    decode: Callable[[], list[Image.Image]]
+    _decode: Callable[[], list[Image.Image]]
+    _look: Callable[[], tuple[AttentionMaps, ...]] | None = None
+
+    @property
+    def maps(self) -> tuple[AttentionMaps, ...] | None:
+        """The maps so far of each picture of the run; None where none were asked for."""
+        return None if self._look is None else self._look()
 
     def preview(self) -> list[Image.Image]:
         """Where each picture of the run is heading, decoded now; costs one decoding a picture."""
-        return self.decode()
+        return self._decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class Result:
     recipe: Recipe
     provenance: Provenance
     stats: RunStats
+    maps: AttentionMaps | None = None
 
     def save(self, path: str | Path) -> Path:
         """Write a PNG with the recipe inside, whole or not at all. Raises CannotWrite."""
@@ -113,21 +123,41 @@ class Pipeline:
 
     @overload
     def __call__(
-        self, recipe: str | Recipe, *, batch_size: int = 8, **recipe_fields: Unpack[RecipeFields]
+        self,
+        recipe: str | Recipe,
+        *,
+        words: Words = (),
+        maps: Capture | None = None,
+        batch_size: int = 8,
+        **recipe_fields: Unpack[RecipeFields],
     ) -> Result: ...
     @overload
     def __call__(
-        self, recipe: Sequence[Recipe], *, batch_size: int = 8, **recipe_fields: Unpack[RecipeFields]
+        self,
+        recipe: Sequence[Recipe],
+        *,
+        words: Words = (),
+        maps: Capture | None = None,
+        batch_size: int = 8,
+        **recipe_fields: Unpack[RecipeFields],
     ) -> list[Result]: ...
     def __call__(
-        self, recipe: str | Recipe | Sequence[Recipe], *, batch_size: int = 8, **recipe_fields: Unpack[RecipeFields]
+        self,
+        recipe: str | Recipe | Sequence[Recipe],
+        *,
+        words: Words = (),
+        maps: Capture | None = None,
+        batch_size: int = 8,
+        **recipe_fields: Unpack[RecipeFields],
     ) -> Result | list[Result]:
         """Draw one picture from a prompt or recipe, or one from each of several recipes.
 
-        Keywords set fields of the recipe. Raises XattnError before the first step where something is wrong.
+        Keywords set fields of the recipe. words: whose attention maps come with the result, words and phrases of the
+        prompt or "*" for all. maps: a Capture, where more than the words' mean maps are wanted. Watching changes no
+        bit of the picture. Raises XattnError before the first step where something is wrong.
         """
         results: tuple[Result, ...] = ()
-        for event in self.stream(recipe, batch_size=batch_size, **recipe_fields):
+        for event in self.stream(recipe, words=words, maps=maps, batch_size=batch_size, **recipe_fields):
             if isinstance(event, Finished):
                 results = event.results
         return results[0] if isinstance(recipe, str | Recipe) else list(results)
@@ -136,6 +166,8 @@ class Pipeline:
         self,
         recipe: str | Recipe | Sequence[Recipe],
         *,
+        words: Words = (),
+        maps: Capture | None = None,
         batch_size: int = 8,
         cancel: threading.Event | None = None,
         **recipe_fields: Unpack[RecipeFields],
@@ -148,7 +180,11 @@ class Pipeline:
         batch_size = checks.whole("batch_size", batch_size, 1, 1024)
         recipes = [recipe] if isinstance(recipe, str | Recipe) else list(recipe)
         resolved = [self.resolve(one, **recipe_fields) for one in recipes]
-        return self._stream(resolved, batch_size, cancel)
+        capture = wanted(words, maps)
+        if capture is not None:
+            for one in resolved:
+                capture.phrases(self.ledger(one.prompt if capture.role == "cond" else one.negative_prompt))
+        return self._stream(resolved, batch_size, capture, cancel)
 
     def resolve(self, recipe: str | Recipe, **recipe_fields: Unpack[RecipeFields]) -> Recipe:
         """The recipe with every open field filled in: seed, size, steps, guidance, scheduler, model and its hash."""
@@ -184,16 +220,20 @@ class Pipeline:
         return self.model.text.ledger(prompt)
 
     def _stream(
-        self, recipes: list[Recipe], batch_size: int, cancel: threading.Event | None
+        self, recipes: list[Recipe], batch_size: int, capture: Capture | None, cancel: threading.Event | None
     ) -> Iterator[StepEvent | Finished]:
         results: dict[int, Result] = {}
         for group in _groups(recipes, batch_size, self.model.text):
-            yield from self._run([recipes[index] for index in group], group, results, cancel)
+            for event in self._run([recipes[index] for index in group], capture, cancel):
+                if isinstance(event, StepEvent):
+                    yield event
+                else:
+                    results.update(zip(group, event.results, strict=True))
         yield Finished(tuple(results[index] for index in range(len(recipes))))
 
     def _run(
-        self, recipes: list[Recipe], places: list[int], results: dict[int, Result], cancel: threading.Event | None
-    ) -> Iterator[StepEvent]:
+        self, recipes: list[Recipe], capture: Capture | None, cancel: threading.Event | None
+    ) -> Iterator[StepEvent | Finished]:
         """One batch of recipes that agree in all that a batch shares."""
         model, first = self.model, recipes[0]
         steps, width, height = _whole(first.num_inference_steps), _whole(first.width), _whole(first.height)
@@ -204,19 +244,36 @@ class Pipeline:
             shape = (model.vae.channels, height // model.vae.factor, width // model.vae.factor)
             noise = first_latents(plan, recipes, shape)
             latents = noise.to(model.device, model.dtype)
+        recorder = None if capture is None else Recorder(capture, plan, model.unet, shape[1:])
+        if recorder is not None:
+            plan = replace(plan, programs=recorder.programs)
         with clock.measure("denoise"):
             for done in denoise(model.unet, scheduler, latents, plan, cancel):
                 latents = done.latents
                 with clock.paused("denoise"):
-                    yield StepEvent(done.index + 1, steps, done.timestep, len(recipes), self._decoder(done.expected))
+                    yield StepEvent(
+                        done.index + 1,
+                        steps,
+                        done.timestep,
+                        len(recipes),
+                        self._decoder(done.expected),
+                        None if recorder is None else recorder.maps,
+                    )
         with clock.measure("decode"):
             images = model.vae.decode(latents)
         for backend, calls in plan.kernels(model.unet, latents).items():
             clock.count(backend, calls * steps)
         stats = clock.stats(steps)
-        for place, recipe, image in zip(places, recipes, images, strict=True):
-            results[place] = Result(image, recipe, self._provenance(len(recipes)), stats)
+        seen = [None] * len(recipes) if recorder is None else recorder.maps()
+        provenance = self._provenance(len(recipes))
+        for recipe in recipes:
             stats.log(recipe.hash)
+        yield Finished(
+            tuple(
+                Result(image, recipe, provenance, stats, maps)
+                for image, recipe, maps in zip(images, recipes, seen, strict=True)
+            )
+        )
 
     def _decoder(self, latents: Tensor) -> Callable[[], list[Image.Image]]:
         return lambda: self.model.vae.decode(latents)

@@ -13,6 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipelines.attention_maps import AttentionMaps as AttentionMaps
+    from pipelines.capture import Capture as Capture
+    from pipelines.figures import contact_sheet as contact_sheet
+    from pipelines.figures import overlay as overlay
     from pipelines.pipeline import Finished as Finished
     from pipelines.pipeline import Pipeline as Pipeline
     from pipelines.pipeline import Result as Result
@@ -43,12 +47,14 @@ if TYPE_CHECKING:
 # name → the module it lives in. A public name never equals a submodule of xattn, which would hide it.
 _HOME = {
     "Attention": "xattn.module",
+    "AttentionMaps": "pipelines.attention_maps",
     "AttentionSite": "xattn.sites",
     "Backend": "xattn.backends",
     "BadModel": "xattn.errors",
     "BadValue": "xattn.errors",
     "Cancelled": "xattn.errors",
     "CannotWrite": "xattn.errors",
+    "Capture": "pipelines.capture",
     "Conflict": "xattn.errors",
     "Finished": "pipelines.pipeline",
     "KeyValue": "xattn.module",
@@ -68,17 +74,21 @@ _HOME = {
     "Unsupported": "xattn.errors",
     "XattnError": "xattn.errors",
     "attend": "xattn.functional",
+    "contact_sheet": "pipelines.figures",
+    "overlay": "pipelines.figures",
 }
 
 __version__ = "0.1.0"
 __all__ = [
     "Attention",
+    "AttentionMaps",
     "AttentionSite",
     "Backend",
     "BadModel",
     "BadValue",
     "Cancelled",
     "CannotWrite",
+    "Capture",
     "Conflict",
     "Finished",
     "KeyValue",
@@ -98,6 +108,8 @@ __all__ = [
     "Unsupported",
     "XattnError",
     "attend",
+    "contact_sheet",
+    "overlay",
 ]
 
 # Hidden from type checkers: a visible __getattr__ would make any name type-check.

@@ -78,9 +78,14 @@ class Accumulator:
             raise BadValue("grid", grid, f"of {taps.shape[2]} places, as the taps are")
         maps = taps.detach() if self.rows is None else taps.detach()[self.rows]
         count = 1 if "head" in self.keep else maps.shape[1]
-        if "head" not in self.keep:
-            maps = maps.sum(dim=1, keepdim=True)
-        pooled = _resized(maps.float().movedim(3, 2).unflatten(3, grid), self.size)
+        laid = maps.float().movedim(3, 2).unflatten(3, grid)
+        if "head" in self.keep:
+            pooled = _resized(laid, self.size)
+        elif self.size[0] > grid[0] or self.size[1] > grid[1]:
+            # clamping comes before the sum, as in DAAM: it is not linear
+            pooled = _resized(laid, self.size).sum(dim=1, keepdim=True)
+        else:
+            pooled = _resized(laid.sum(dim=1, keepdim=True), self.size)
         key = (step if "step" in self.keep else None, layer if "layer" in self.keep else None)
         if "step" in self.keep and step not in self._steps:
             self._settle()

@@ -29,4 +29,6 @@ class ClassifierFree:
         if self.scale is None:
             return predicted["cond"]
         uncond = predicted["uncond"]
-        return uncond + self.scale * (predicted["cond"] - uncond)
+        # scale is float32 on the CPU: the arithmetic is float32 at least, the answer what the UNet's was
+        guided = uncond + self.scale.to(uncond.device) * (predicted["cond"] - uncond)
+        return guided.to(uncond.dtype)

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 # fmt: off
 PUBLIC = [
     "Attention", "AttentionSite", "Backend", "KeyValue", "Program", "Row", "StepProgram", "attend",
-    "Finished", "ModelRef", "Pipeline", "Provenance", "Recipe", "Result", "RunStats", "StepEvent",
+    "AttentionMaps", "Capture", "Finished", "ModelRef", "Pipeline", "Provenance", "Recipe", "Result", "RunStats", "StepEvent",
+    "contact_sheet", "overlay",
     "BadModel", "BadValue", "Cancelled", "CannotWrite", "Conflict", "NonFinite",
     "UnknownName", "UnknownWord", "Unsupported", "XattnError",
 ]
