@@ -197,6 +197,7 @@ class _Builder:
 
     def _add(self, part: AddSource) -> None:
         lanes = lanes_of(part, self.space)
+        self.space.width(part.keys)  # refuses a source that the call does not have
         blocks = self._source(part.keys, lanes)
         if part.field is not None:
             field = self._field(part.field, lanes, part.name)

@@ -113,7 +113,12 @@ class Reader:
     def _overridden(self, total: Tensor | None, override: Override, tap: Tap) -> Tensor:
         if isinstance(override.how, Tensor):
             raise Unsupported('A kept output has no probabilities to read. Read them at "model".')
-        own = tap.weights[None] if override.how == "identity" else self.replaced(override) @ tap.weights
+        if override.how == "identity":
+            own = tap.weights[None]
+        else:
+            probs = self.replaced(override)
+            wide = promoted(probs, tap.weights)
+            own = probs.to(wide) @ tap.weights.to(wide)
         size = (self.call.rows * self.call.heads, self.call.query.shape[2], tap.weights.shape[-1])
         if override.out is None:
             return own.expand(size)
