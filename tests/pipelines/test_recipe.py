@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines import recipe_json
@@ -43,6 +43,7 @@ FULL = Recipe(
 )
 FULL_HASH = "59ba8509380d0a265548f22f4835fe92af301778f86e421dd64bcbc9dc7e4f2a"
 
+unhurried = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 prompts = st.text(min_size=1).filter(str.strip)
 sides = st.integers(1, 256).map(lambda n: 8 * n)
 models = st.builds(ModelRef, prompts, st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex))
@@ -68,6 +69,7 @@ def recipes(source: st.SearchStrategy[Recipe | None]) -> st.SearchStrategy[Recip
 any_recipe = recipes(st.none() | recipes(st.none()))
 
 
+@unhurried
 @given(any_recipe)
 def test_json_gives_the_recipe_back(recipe):
     again = Recipe.from_json(recipe.to_json())
@@ -78,6 +80,7 @@ def test_json_gives_the_recipe_back(recipe):
     assert Recipe.from_json(recipe.to_json().encode()) == recipe
 
 
+@unhurried
 @given(any_recipe)
 def test_json_is_sorted_compact_and_without_defaults(recipe):
     text = recipe.to_json()
@@ -263,6 +266,7 @@ def test_wrong_json_is_one_sentence(text, says):
     assert says in str(caught.value)
 
 
+@unhurried
 @given(st.text() | st.binary())
 def test_no_text_crashes_the_reader(text):
     with contextlib.suppress(XattnError):
@@ -276,6 +280,7 @@ json_values = st.recursive(
 )
 
 
+@unhurried
 @given(st.dictionaries(st.sampled_from([*Recipe.__dataclass_fields__, "version"]), json_values))
 def test_no_value_crashes_the_reader(document):
     try:
