@@ -141,10 +141,11 @@ class AttentionMaps:
         return buffer.getvalue()
 
 
-def scaled(values: NDArray[np.float32], top: float | None = None) -> NDArray[np.float32]:
-    """A map from 0 to 1 of its greatest value, or of `top` (the same for several maps)."""
-    top = float(values.max()) if top is None else top
-    return np.asarray(np.clip(values / top, 0.0, 1.0) if top > 0 else np.zeros_like(values), dtype=np.float32)
+def scaled(values: NDArray[np.float32], between: tuple[float, float] | None = None) -> NDArray[np.float32]:
+    """A map from 0 to 1 between its least and greatest value, or two others (the same for several maps)."""
+    low, high = (float(values.min()), float(values.max())) if between is None else between
+    spread = high - low
+    return np.asarray(np.clip((values - low) / spread, 0.0, 1.0) if spread > 0 else 0 * values, dtype=np.float32)
 
 
 def _npy(values: NDArray[np.float32]) -> bytes:

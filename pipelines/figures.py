@@ -20,15 +20,20 @@ _GAP, _MARGIN, _TITLE = 20, 24, 44
 
 
 def overlay(
-    image: Image.Image, heat: NDArray[np.float32], *, opacity: float = 0.75, top: float | None = None
+    image: Image.Image,
+    heat: NDArray[np.float32],
+    *,
+    opacity: float = 0.75,
+    between: tuple[float, float] | None = None,
 ) -> Image.Image:
     """The picture in grey with a map over it: the warmer, the more a place looked at the word.
 
-    heat: [y, x], any size, resized to the picture's. top: the value drawn warmest, the map's own greatest if None.
+    heat: [y, x], any size, resized to the picture's. between: the values drawn coldest and warmest; None are the map's
+    own least and greatest.
     """
     from cmap import Colormap
 
-    values = Image.fromarray(scaled(heat, top)).resize(image.size, Image.Resampling.BICUBIC)
+    values = Image.fromarray(scaled(heat, between)).resize(image.size, Image.Resampling.BICUBIC)
     strength = np.clip(np.asarray(values, dtype=np.float32), 0.0, 1.0)
     colors = np.asarray(Colormap(COLORMAP)(strength), dtype=np.float32)[..., :3]
     grey = np.asarray(image.convert("L"), dtype=np.float32)[..., None] / 255.0
@@ -46,16 +51,19 @@ def contact_sheet(
 ) -> Image.Image:
     """The picture, then an overlay for each word, with the words over them and a colour bar.
 
-    scale: "each" draws every word's own greatest value warmest, "shared" the greatest of all, so that words compare.
+    scale: "each" draws every word from its own least value to its greatest; "shared" from nothing to the greatest of
+        all, so that words compare.
     Raises UnknownName, UnknownWord.
     """
     if scale not in ("shared", "each"):
         raise UnknownName("scale", scale, ("shared", "each"))
     chosen = maps.words if words is None else tuple(words)
     heats = [maps[word] for word in chosen]
-    top = max(float(heat.max()) for heat in heats) if scale == "shared" else None
+    between = (0.0, max(float(heat.max()) for heat in heats)) if scale == "shared" else None
     panels = [(title or "picture", image.convert("RGB"))]
-    panels += [(maps.label(word), overlay(image, heat, top=top)) for word, heat in zip(chosen, heats, strict=True)]
+    panels += [
+        (maps.label(word), overlay(image, heat, between=between)) for word, heat in zip(chosen, heats, strict=True)
+    ]
     return _row([(name, _fit(panel)) for name, panel in panels], scale)
 
 
@@ -87,7 +95,7 @@ def _bar(sheet: Image.Image, draw: ImageDraw.ImageDraw, font: object, scale: str
     ramp = np.asarray(Colormap(COLORMAP)(np.linspace(0, 1, 160, dtype=np.float32)))[None, :, :3]
     bar = Image.fromarray(np.rint(ramp * 255).astype(np.uint8)).resize((160, 10))
     sheet.paste(bar, at)
-    text = "attention, from none to each word's most" if scale == "each" else "attention, from none to the most of all"
+    text = "attention: each word's least to its most" if scale == "each" else "attention: none to the most of all words"
     draw.text((at[0] + 170, at[1] - 4), text, fill=QUIET, font=font)  # type: ignore[arg-type]
 
 
