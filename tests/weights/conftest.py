@@ -21,8 +21,11 @@ def run(tmp_path_factory) -> Path:
     pair = stages.new_pair(vocabulary)
     torch.save({"step": 100, "seconds": 1200.0, "ema": {"model": pair.state_dict()}}, folder / "unet.pt")
     (folder / "unet.log").write_text(
-        '{"step": 50, "minutes": 9.0, "loss": 0.5}\n'
-        '{"step": 100, "minutes": 20.0, "loss": 0.4, "single": 0.1}\n'
+        '{"step": 50, "minutes": 9.0, "loss": 0.9}\n'
+        '{"step": 75, "minutes": 12.0, "loss": 0.9}\n'
+        '{"step": 50, "minutes": 9.0, "loss": 0.5}\n'  # resumed from before step 50
+        '{"step": 100, "minutes": 20.0, "loss": 0.45}\n'
+        '{"step": 100, "minutes": 20.0, "single": 0.1}\n'
         '{"step": 150, "minutes": 30.0, "loss": 0.3}\n'  # after the last state: a kill threw it away
     )
     return folder

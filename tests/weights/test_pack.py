@@ -82,8 +82,12 @@ def test_history_adds_up_over_machines(model, run, tmp_path):
     assert history["machines"] == [CPU, "16 cores of Another"]
     assert (history["stages"]["vae"]["minutes"], history["stages"]["vae"]["steps"]) == (10.0, 50)
     assert (history["stages"]["unet"]["minutes"], history["stages"]["unet"]["steps"]) == (21.0, 110)
-    assert [line["step"] for line in history["stages"]["unet"]["log"]] == [50, 100, 110]
-    assert history["stages"]["unet"]["log"][-1]["minutes"] == 21.0
+    assert history["stages"]["unet"]["log"] == [
+        {"step": 50, "minutes": 9.0, "loss": 0.5},
+        {"step": 100, "minutes": 20.0, "loss": 0.45},
+        {"step": 100, "minutes": 20.0, "single": 0.1},
+        {"step": 110, "minutes": 21.0, "loss": 0.2},
+    ]
 
 
 def test_a_run_with_states_of_its_own_is_not_overwritten(model, run):

@@ -69,13 +69,17 @@ def _log(path: Path, old: Stage, steps: int) -> list[dict[str, float]]:
     kept: list[dict[str, float]] = []
     for text in path.read_text().splitlines():
         line: dict[str, float] = json.loads(text)
-        while kept and kept[-1]["step"] > line["step"]:
-            kept.pop()
+        kept = [other for other in kept if not _repeats(line, other)]
         if line["step"] <= steps:
             kept.append(line)
     every = max(1, len(kept) // POINTS)
-    thin = [line for place, line in enumerate(kept) if place % every == 0 or set(line) - {"step", "minutes", "loss"}]
+    thin = [line for place, line in enumerate(kept) if place % every == 0 or "loss" not in line]
     return [
         line | {"step": int(line["step"] + old["steps"]), "minutes": round(line["minutes"] + old["minutes"], 2)}
         for line in thin
     ]
+
+
+def _repeats(line: dict[str, float], before: dict[str, float]) -> bool:
+    """A stage resumed from an earlier state writes steps again; a step may have one line of losses, one of figures."""
+    return before["step"] > line["step"] or (before["step"] == line["step"] and before.keys() == line.keys())
