@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipelines import checks
 from pipelines.attention_maps import AttentionMaps
+from pipelines.borrow import borrow
 from pipelines.capture import Capture, Recorder, wanted
 from pipelines.denoise import denoise
 from pipelines.ledger import Ledger, Phrase
@@ -23,7 +24,7 @@ from pipelines.plan import first_latents, make_plan
 from pipelines.provenance import Provenance
 from pipelines.recipe import ModelRef, Noise, Recipe
 from pipelines.sampler_names import Sigmas
-from pipelines.schedulers import make_scheduler
+from pipelines.schedulers import Scheduler, make_scheduler
 from pipelines.stats import RunStats, StatsClock
 from pipelines.text import TextEncoder
 from xattn.errors import BadValue
@@ -121,6 +122,14 @@ class Pipeline:
         """
         return cls(load_model(name_or_path, dtype=dtype, device=device, backend=backend))
 
+    @classmethod
+    def from_diffusers(cls, pipe: object, *, backend: str = "auto") -> Pipeline:
+        """See and edit in a loaded StableDiffusionPipeline or StableDiffusionXLPipeline, sharing its tensors.
+
+        The recorded model hash is over the weights as they are in memory. Raises BadModel for other pipelines.
+        """
+        return cls(borrow(pipe, backend))
+
     @overload
     def __call__(
         self,
@@ -180,6 +189,8 @@ class Pipeline:
         batch_size = checks.whole("batch_size", batch_size, 1, 1024)
         recipes = [recipe] if isinstance(recipe, str | Recipe) else list(recipe)
         resolved = [self.resolve(one, **recipe_fields) for one in recipes]
+        for one in resolved:
+            self._scheduler(one)  # how many steps a scheduler can take depends on both: told now, not mid-stream
         capture = wanted(words, maps)
         if capture is not None:
             for one in resolved:
@@ -238,7 +249,7 @@ class Pipeline:
         model, first = self.model, recipes[0]
         steps, width, height = _whole(first.num_inference_steps), _whole(first.width), _whole(first.height)
         clock = StatsClock(model.device)
-        scheduler = make_scheduler(str(first.scheduler), model.scheduler_config, first.sigmas, steps, model.device)
+        scheduler = self._scheduler(first)
         with clock.measure("encode"), torch.no_grad():
             plan = make_plan(recipes, model.unet, model.text, zero_empty_negative=model.zero_empty_negative)
             shape = (model.vae.channels, height // model.vae.factor, width // model.vae.factor)
@@ -274,6 +285,11 @@ class Pipeline:
                 for image, recipe, maps in zip(images, recipes, seen, strict=True)
             )
         )
+
+    def _scheduler(self, recipe: Recipe) -> Scheduler:
+        """A scheduler of this recipe's own."""
+        steps, model = _whole(recipe.num_inference_steps), self.model
+        return make_scheduler(str(recipe.scheduler), model.scheduler_config, recipe.sigmas, steps, model.device)
 
     def _decoder(self, latents: Tensor) -> Callable[[], list[Image.Image]]:
         return lambda: self.model.vae.decode(latents)

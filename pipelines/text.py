@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +14,17 @@ from pipelines.ledger import Ledger
 from pipelines.tokenizer import Tokenizer
 from pipelines.towers import Tower, TowerConfig, load_tower
 from xattn.errors import BadModel, BadValue
+
+
+class AnyTower(Protocol):
+    """A text tower, whoever wrote its layers; see pipelines.towers.Tower."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+
+    def __call__(self, ids: Tensor, *, skip: int = 0, normed: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Hidden states and pooled text of token ids."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +50,7 @@ class TextEncoder:
     """
 
     tokenizers: tuple[Tokenizer, ...]
-    towers: tuple[Tower, ...]
+    towers: tuple[AnyTower, ...]
     penultimate: bool = False
 
     @classmethod
@@ -99,10 +111,11 @@ class TextEncoder:
         )
 
     def _run(
-        self, tokenizer: Tokenizer, tower: Tower, ledgers: list[Ledger], clip_skip: int
+        self, tokenizer: Tokenizer, tower: AnyTower, ledgers: list[Ledger], clip_skip: int
     ) -> tuple[Tensor, Tensor | None]:
-        device = tower.module.positional_embedding.device
-        ids = torch.tensor([tokenizer.ids(ledger) for ledger in ledgers], device=device)  # [prompts, chunks, length]
+        ids = torch.tensor(
+            [tokenizer.ids(ledger) for ledger in ledgers], device=tower.device
+        )  # [prompts, chunks, length]
         extra = 1 if self.penultimate else 0
         hidden, pooled = tower(ids.flatten(0, 1), skip=clip_skip + extra, normed=not self.penultimate)
         hidden = hidden.unflatten(0, ids.shape[:2]).flatten(1, 2)

@@ -102,6 +102,11 @@ class Tower:
     length: int
     projection: int | None
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return torch.device(self.module.positional_embedding.device)
+
     def __call__(self, ids: Tensor, *, skip: int = 0, normed: bool = True) -> tuple[Tensor, Tensor | None]:
         """Hidden states [chunks, length, width] of `ids` [chunks, length], and pooled text [chunks, projection].
 

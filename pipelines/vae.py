@@ -39,10 +39,15 @@ class Vae:
         # SDXL's first autoencoder overflows in half precision, and says so
         if dtype is torch.float16 and read_json(folder / "config.json").get("force_upcast", False):
             dtype = torch.float32
-        module, config = _load(folder, dtype, device)
+        return cls.of(_load(folder, dtype, device))
+
+    @classmethod
+    def of(cls, module: Any) -> Vae:
+        """From a loaded AutoencoderKL, which is shared, not copied."""
+        config = dict(module.config)
         return cls(
             module=module,
-            dtype=dtype,
+            dtype=module.dtype,
             channels=int(config["latent_channels"]),
             factor=2 ** (len(config["block_out_channels"]) - 1),
             scaling=float(config["scaling_factor"]),
@@ -64,7 +69,7 @@ class Vae:
         return Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()))
 
 
-def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[Any, dict[str, Any]]:
+def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
     from diffusers import AutoencoderKL
     from safetensors import SafetensorError
 
@@ -88,4 +93,4 @@ def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[Any, 
                 f"vae/{WEIGHTS} and vae/config.json disagree: {what.replace('_', ' ')}, the first is {first}; "
                 "use the config.json that belongs to these weights."
             )
-    return module.to(device).eval().requires_grad_(False), dict(module.config)
+    return module.to(device).eval().requires_grad_(False)

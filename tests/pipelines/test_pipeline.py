@@ -161,6 +161,8 @@ def test_gradients_stay_on_for_whoever_reads_a_stream(pipe: Pipeline) -> None:
 def test_everything_is_checked_when_a_stream_is_asked_for(pipe: Pipeline) -> None:
     with pytest.raises(UnknownName, match="scheduler"):
         pipe.stream("a fox", scheduler="dddim")
+    with pytest.raises(BadValue, match="num_inference_steps is 51"):
+        pipe.stream("a fox", scheduler="lcm", num_inference_steps=51)
 
 
 def test_cancelling_stops_before_the_next_step(pipe: Pipeline) -> None:
