@@ -32,6 +32,8 @@ def _settings(recipe: Recipe, version: str) -> list[tuple[str, str]]:
         ("Sampler", sampler),
         ("Schedule type", "Karras" if recipe.sigmas == "karras" else None),
         ("CFG scale", None if recipe.guidance_scale is None else repr(recipe.guidance_scale).removesuffix(".0")),
+        ("CFG Rescale", getattr(recipe.guidance, "rescale", None) or None),
+        ("Guidance", "APG" if recipe.guidance.kind == "apg" else None),
         ("Seed", recipe.seed),
         ("Size", f"{recipe.width}x{recipe.height}" if sized else None),
         ("Model", None if recipe.model is None else recipe.model.portable().name),

@@ -18,6 +18,7 @@ from pipelines.attention_maps import AttentionMaps
 from pipelines.borrow import borrow
 from pipelines.capture import Capture, Recorder, wanted
 from pipelines.denoise import denoise
+from pipelines.guidance import Rule
 from pipelines.ledger import Ledger, Phrase
 from pipelines.load import Model, load_model
 from pipelines.plan import first_latents, make_plan
@@ -43,6 +44,7 @@ class RecipeFields(TypedDict, total=False):
     seed: int | None
     num_inference_steps: int | None
     guidance_scale: float | None
+    guidance: Rule
     scheduler: str | None
     sigmas: Sigmas
     noise: Noise
@@ -317,6 +319,7 @@ def _groups(recipes: Sequence[Recipe], batch_size: int, text: TextEncoder) -> li
             recipe.sigmas,
             recipe.width,
             recipe.height,
+            recipe.guidance,
             recipe.guidance_scale == 1.0,
             # the UNet reads the padding of a longer neighbour too, so only equally long prompts share a batch
             max(text.chunks(recipe.prompt), text.chunks(recipe.negative_prompt)),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pipelines.guidance import ClassifierFree
+from pipelines.guidance.guide import Guide
 from pipelines.noise import first_noise
 from pipelines.recipe import Recipe
 from pipelines.text import Conditioning, TextEncoder
@@ -35,7 +35,7 @@ class Plan:
     conditioning: Conditioning
     context: TextContext
     added: Added | None
-    guidance: ClassifierFree
+    guidance: Guide
     generators: list[torch.Generator]
     programs: Callable[[int], StepProgram | None]
 
@@ -92,14 +92,11 @@ def make_plan(
     zero_empty_negative: bool = False,
     programs: Callable[[Plan], Callable[[int], StepProgram | None]] | None = None,
 ) -> Plan:
-    """Plan the run of resolved recipes that agree in steps, scheduler, sigmas, size and in being guided at all.
+    """Plan the run of resolved recipes that agree in steps, scheduler, sigmas, size, and rule of guidance.
 
     zero_empty_negative: SDXL's base model was trained with zeros, not with the empty prompt's text, for no prompt.
     """
-    scales = [recipe.guidance_scale for recipe in recipes]
-    guided = any(scale != 1.0 for scale in scales)
-    scale = torch.tensor(scales, dtype=torch.float32).view(-1, 1, 1, 1) if guided else None
-    guidance = ClassifierFree(scale)
+    guidance = Guide(recipes[0].guidance, [_scale(recipe) for recipe in recipes])
     rows = rows_for(len(recipes), guidance.roles)
     prompts = [
         recipes[row.image].negative_prompt if row.role == "uncond" else recipes[row.image].prompt for row in rows
@@ -142,6 +139,11 @@ def _added(conditioning: Conditioning, recipe: Recipe) -> Added:
     size = (recipe.height, recipe.width)
     ids = torch.tensor([*size, 0, 0, *size], dtype=pooled.dtype, device=pooled.device)
     return Added(pooled, ids.expand(len(pooled), -1))
+
+
+def _scale(recipe: Recipe) -> float:
+    assert recipe.guidance_scale is not None, "the recipe must be resolved"
+    return recipe.guidance_scale
 
 
 def _seed(recipe: Recipe) -> int:

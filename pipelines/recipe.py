@@ -13,10 +13,12 @@ from numbers import Integral
 from typing import Literal, get_args
 
 from pipelines import checks, recipe_json
+from pipelines.guidance.rules import ClassifierFree, Rule, read_rule, rule_document
 from pipelines.sampler_names import SCHEDULERS, Sigmas, canonical, check_pair, check_sigmas
 from xattn.errors import BadValue, UnknownName, Unsupported
 
 Noise = Literal["cpu", "nv"]
+_PLAIN = ClassifierFree()
 
 MAX_SIDE = 2048
 MAX_STEPS = 1000
@@ -54,6 +56,7 @@ class Recipe:
     seed: 0 … 2⁶³−1; the first latents are torch's CPU noise for it, as diffusers draws them
     num_inference_steps: 1 … 1000
     guidance_scale: 0 … 1000; 1 draws without guidance
+    guidance: the rule that uses it, ClassifierFree or Projected
     scheduler: any of its known names; stored as ours ("DPM++ 2M Karras" becomes dpmpp_2m and sigmas="karras")
     sigmas: "model" as the model's own config says, or "karras"
     noise: where the first latents come from: "cpu", torch's own generator; "nv", what an NVIDIA GPU gives for the seed
@@ -72,6 +75,7 @@ class Recipe:
     seed: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
+    guidance: Rule = _PLAIN
     scheduler: str | None = None
     sigmas: Sigmas = "model"
     noise: Noise = "cpu"
@@ -96,6 +100,8 @@ class Recipe:
         if self.guidance_scale is not None:
             scale = checks.number("guidance_scale", self.guidance_scale, 0.0, MAX_GUIDANCE, "Try 7.5, or 1 for none")
             self._set("guidance_scale", scale)
+        if not isinstance(self.guidance, Rule):
+            raise BadValue("guidance", self.guidance, "ClassifierFree(…) or Projected(…)")
         self._set("sigmas", check_sigmas(self.sigmas))
         if self.scheduler is not None:
             name, implied = canonical(self.scheduler)
@@ -154,6 +160,8 @@ class Recipe:
                 continue
             if isinstance(value, ModelRef):
                 value = {"name": value.name} | ({} if value.sha256 is None else {"sha256": value.sha256})
+            elif isinstance(value, Rule):
+                value = rule_document(value)
             elif isinstance(value, Recipe):
                 value = value.document()
             made[field.name] = value
@@ -177,6 +185,8 @@ class Recipe:
         for name in ("adapters", "edits"):
             if name in document:
                 document[name] = _empty(name, document[name])
+        if "guidance" in document:
+            document["guidance"] = read_rule(document["guidance"])
         if document.get("model") is not None:
             document["model"] = _model(document["model"])
         if document.get("source") is not None:

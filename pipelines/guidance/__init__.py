@@ -1,5 +1,5 @@
-"""How the predictions of a run's rows become one prediction an image; one rule a file."""
+"""How the predictions of a run's rows become one prediction an image. Rules are values of the recipe; one a file."""
 
-from pipelines.guidance.classifier_free import ClassifierFree
+from pipelines.guidance.rules import ClassifierFree, Projected, Rule
 
-__all__ = ["ClassifierFree"]
+__all__ = ["ClassifierFree", "Projected", "Rule"]

@@ -1,34 +1,22 @@
 """Classifier-free guidance (Ho & Salimans 2022, equation 6, in the scale of Saharia et al. 2022).
 
-ε = ε_uncond + w · (ε_cond − ε_uncond)
+    ε = ε_uncond + w · (ε_cond − ε_uncond)
+
+and, rescaled by φ (Lin et al. 2024, equations 15 and 16), since large w widens the prediction's distribution,
+
+    ε ← φ · ε · std(ε_cond)/std(ε) + (1 − φ) · ε
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from torch import Tensor
 
-from xattn.sites import Role
 
-
-@dataclass(frozen=True, slots=True)
-class ClassifierFree:
-    """`scale` is w of each image, [images, 1, 1, 1]; None where no image is guided, and then no negative rows run."""
-
-    scale: Tensor | None
-
-    @property
-    def roles(self) -> tuple[Role, ...]:
-        """The rows that an image needs, in the order in which they run."""
-        return ("cond",) if self.scale is None else ("uncond", "cond")
-
-    def __call__(self, predicted: Mapping[Role, Tensor]) -> Tensor:
-        """One prediction an image, [images, channels, height, width]."""
-        if self.scale is None:
-            return predicted["cond"]
-        uncond = predicted["uncond"]
-        # scale is float32 on the CPU: the arithmetic is float32 at least, the answer what the UNet's was
-        guided = uncond + self.scale.to(uncond.device) * (predicted["cond"] - uncond)
-        return guided.to(uncond.dtype)
+def classifier_free(cond: Tensor, uncond: Tensor, scale: Tensor, rescale: float = 0.0) -> Tensor:
+    """One prediction an image. cond, uncond: [images, c, h, w]; scale: w, [images, 1, 1, 1]."""
+    guided = uncond + scale * (cond - uncond)
+    if rescale == 0.0:
+        return guided
+    dims = (1, 2, 3)
+    ratio = cond.std(dim=dims, keepdim=True) / guided.std(dim=dims, keepdim=True)
+    return rescale * guided * ratio + (1.0 - rescale) * guided
