@@ -32,8 +32,8 @@ class Token:
     id: its row in the tower's embedding
     chunk, position: its chunk of 77, and its column over all chunks
     word: index into `Ledger.words`; None for punctuation and for what the prompt does not hold
-    start, end: its characters in the prompt, as a slice (a character of several tokens is each one's)
-    weight: emphasis; 1 is none
+    start, end: its characters in the prompt as written, as a slice (a character of several tokens is each one's)
+    weight: the emphasis that is written; 1 is none
     role: "text" is written in the prompt; "begin", "end" and "pad" are put round it
     """
 
@@ -50,7 +50,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word as a person sees it: `prompt[start:end]`, and the columns of all its tokens."""
+    """A word as it is read, where it is written (`prompt[start:end]`), and the columns of all its tokens.
+
+    The two differ only where syntax stands inside a word: "fo(x:1)" is read as "fox".
+    """
 
     text: str
     start: int

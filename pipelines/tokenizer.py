@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.checks import text
 from pipelines.ledger import Ledger, Role, Token, Word, word_of, word_spans
+from pipelines.prompt import Reading, Run
 from xattn.errors import BadModel, BadValue
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ class _Piece:
     word: int | None
     start: int
     end: int
+    weight: float
+
+
+@dataclass(slots=True)
+class _Cut:
+    """A prompt cut into pieces, block by block; `words` are its words without columns yet."""
+
+    blocks: list[list[_Piece]]
+    words: list[Word]
 
 
 class Tokenizer:
@@ -89,26 +98,27 @@ class Tokenizer:
         """Whether two tokenizers give the same tokens and ids (they may pad differently, as SDXL's two do)."""
         return self._backend.get_vocab() == other._backend.get_vocab() and self.length == other.length
 
-    def chunks(self, prompt: str) -> int:
+    def chunks(self, prompt: str | Reading) -> int:
         """How many chunks the prompt takes."""
-        text("prompt", prompt)
-        return len(self._chunked(prompt, self._pieces(prompt, word_spans(prompt))))
+        reading = _reading(prompt)
+        return len(self._chunked(reading, self._cut(reading)))
 
-    def ledger(self, prompt: str, chunks: int | None = None) -> Ledger:
+    def ledger(self, prompt: str | Reading, chunks: int | None = None) -> Ledger:
         """The prompt's tokens in chunks, each with begin and end; no word or character is split over two chunks.
 
+        A str is taken letter for letter; a Reading (pipelines.prompt) has weights, and breaks that begin a chunk.
         `chunks` pads the prompt with chunks of the empty prompt up to that number.
         Raises BadValue for what is no text, for more than 32 chunks, and where `chunks` are too few.
         """
-        text("prompt", prompt)
-        spans = word_spans(prompt)
-        chunked = self._chunked(prompt, self._pieces(prompt, spans))
+        reading = _reading(prompt)
+        cut = self._cut(reading)
+        chunked = self._chunked(reading, cut)
         if chunks is not None:
             if chunks < len(chunked):
                 raise BadValue("chunks", chunks, f"at least {len(chunked)}, which this prompt takes")
             chunked += [[] for _ in range(chunks - len(chunked))]
-        tokens = tuple(self._tokens(chunked, len(prompt)))
-        return _with_words(prompt, tokens, spans)
+        tokens = tuple(self._tokens(chunked, len(reading.prompt)))
+        return _with_words(reading.prompt, tokens, cut.words)
 
     def ids(self, ledger: Ledger) -> list[list[int]]:
         """The ids of a ledger's chunks, [chunks, length], with this tokenizer's own begin, end and padding."""
@@ -116,26 +126,37 @@ class Tokenizer:
         flat = [put.get(token.role, token.id) for token in ledger.tokens]
         return [flat[start : start + self.length] for start in range(0, len(flat), self.length)]
 
-    def _pieces(self, prompt: str, spans: Sequence[tuple[int, int]]) -> list[_Piece]:
-        encoding = self._backend.encode(prompt, add_special_tokens=False)
-        return [
-            _Piece(spelling, number, word_of(spans, start, end), start, end)
-            for spelling, number, (start, end) in zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True)
-        ]
+    def _cut(self, reading: Reading) -> _Cut:
+        words: list[Word] = []
+        return _Cut([[piece for run in block for piece in self._pieces(run, words)] for block in reading.blocks], words)
 
-    def _chunked(self, prompt: str, pieces: list[_Piece]) -> list[list[_Piece]]:
+    def _pieces(self, run: Run, words: list[Word]) -> Iterator[_Piece]:
+        """The pieces of a run, at their places in the prompt; its words are added to `words`."""
+        spans, first = word_spans(run.text), len(words)
+        words.extend(Word(run.text[start:end], *_written(run, start, end), ()) for start, end in spans)
+        encoding = self._backend.encode(run.text, add_special_tokens=False)
+        for spelling, number, (start, end) in zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True):
+            word = word_of(spans, start, end)
+            place = _written(run, start, end)
+            yield _Piece(spelling, number, None if word is None else first + word, *place, run.weight)
+
+    def _chunked(self, reading: Reading, cut: _Cut) -> list[list[_Piece]]:
         room = self.length - 2
-        chunks: list[list[_Piece]] = [[]]
-        for unit in _units(pieces):
-            if len(chunks[-1]) + len(unit) > room and len(unit) <= room:
-                chunks.append([])
-            for piece in unit:
-                if len(chunks[-1]) == room:
+        chunks: list[list[_Piece]] = []
+        for number, block in enumerate(cut.blocks):
+            if not block and chunks and number + 1 == len(cut.blocks):
+                break  # nothing after the last break
+            chunks.append([])
+            for unit in _units(block):
+                if len(chunks[-1]) + len(unit) > room and len(unit) <= room:
                     chunks.append([])
-                chunks[-1].append(piece)
+                for piece in unit:
+                    if len(chunks[-1]) == room:
+                        chunks.append([])
+                    chunks[-1].append(piece)
         if len(chunks) > MAX_CHUNKS:
             bound = f"at most {MAX_CHUNKS} chunks of {room} tokens"
-            got = f"{prompt[:40]}… ({len(pieces)} tokens, {len(chunks)} chunks)"
+            got = f"{reading.prompt[:40]}… ({sum(map(len, cut.blocks))} tokens, {len(chunks)} chunks)"
             raise BadValue("prompt", got, bound, "Shorten it")
         return chunks
 
@@ -145,7 +166,8 @@ class Tokenizer:
             base = chunk * self.length
             yield Token(self.begin.text, self.begin.id, chunk, base, None, at, at, role="begin")
             for offset, piece in enumerate(pieces, 1):
-                yield Token(piece.text, piece.id, chunk, base + offset, piece.word, piece.start, piece.end)
+                place = (piece.start, piece.end)
+                yield Token(piece.text, piece.id, chunk, base + offset, piece.word, *place, piece.weight)
             at = pieces[-1].end if pieces and chunk + 1 < len(chunked) else characters
             end = base + len(pieces) + 1
             yield Token(self.end.text, self.end.id, chunk, end, None, at, at, role="end")
@@ -165,18 +187,29 @@ def _units(pieces: list[_Piece]) -> list[list[_Piece]]:
     return units
 
 
-def _with_words(prompt: str, tokens: tuple[Token, ...], spans: Sequence[tuple[int, int]]) -> Ledger:
+def _reading(prompt: str | Reading) -> Reading:
+    return prompt if isinstance(prompt, Reading) else Reading.plain(prompt)
+
+
+def _written(run: Run, start: int, end: int) -> tuple[int, int]:
+    """Where `run.text[start:end]` is written in the prompt."""
+    if start == end:  # no characters of its own
+        place = run.places[start][0] if start < len(run.places) else run.places[-1][1] if run.places else 0
+        return place, place
+    return run.places[start][0], run.places[end - 1][1]
+
+
+def _with_words(prompt: str, tokens: tuple[Token, ...], words: Sequence[Word]) -> Ledger:
     """The ledger, its words counted anew: a word with no token of its own (inside an added token) is none."""
     columns: dict[int, list[int]] = {}
     for token in tokens:
         if token.word is not None:
             columns.setdefault(token.word, []).append(token.position)
     kept = sorted(columns)
-    words = tuple(Word(prompt[slice(*spans[old])], *spans[old], tuple(columns[old])) for old in kept)
     renumbered: dict[int | None, int] = {old: new for new, old in enumerate(kept)}
-    if len(kept) != len(spans):
+    if len(kept) != len(words):
         tokens = tuple(replace(token, word=renumbered.get(token.word)) for token in tokens)
-    return Ledger(prompt, tokens, words)
+    return Ledger(prompt, tokens, tuple(replace(words[old], tokens=tuple(columns[old])) for old in kept))
 
 
 def _check_files(folder: Path) -> None:
