@@ -5,90 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from xattn.errors import BadValue, UnknownName, Unsupported
+from xattn.masks import closed, widened
+from xattn.request import YES, Backend, Request, Verdict, no
 from xattn.tiled import by_key_head, by_query_head, future, tiled_attention, working_dtype
+from xattn.xformers_backend import XFORMERS
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What one call asks of a backend: shapes and wishes, no tensors. `grad`: a gradient will flow back."""
-
-    batch: int
-    heads: int
-    kv_heads: int
-    queries: int
-    keys: int
-    head_dim: int
-    value_dim: int
-    dtype: torch.dtype
-    device: str
-    bias: bool = False
-    bias_grad: bool = False
-    causal: bool = False
-    lse: bool = False
-    grad: bool = False
-
-    @staticmethod
-    def of(query: Tensor, key: Tensor, value: Tensor, *, bias: Tensor | None, causal: bool, lse: bool) -> Request:
-        """The request that these tensors make."""
-        grad = torch.is_grad_enabled()
-        bias_grad = grad and bias is not None and bias.requires_grad
-        return Request(
-            batch=query.shape[0],
-            heads=query.shape[1],
-            kv_heads=key.shape[1],
-            queries=query.shape[2],
-            keys=key.shape[2],
-            head_dim=query.shape[3],
-            value_dim=value.shape[3],
-            dtype=query.dtype,
-            device=query.device.type,
-            bias=bias is not None,
-            bias_grad=bias_grad,
-            causal=causal,
-            lse=lse,
-            grad=bias_grad or (grad and (query.requires_grad or key.requires_grad or value.requires_grad)),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Yes, or no and the reason, a clause that fits after "because"."""
-
-    ok: bool
-    reason: str = ""
-
-
-YES = Verdict(True)
-
-
-def no(reason: str) -> Verdict:
-    """A refusal with its reason."""
-    return Verdict(False, reason)
-
-
-Run = Callable[[Tensor, Tensor, Tensor, "Tensor | None", float, Request], tuple[Tensor, "Tensor | None"]]
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """One way to compute attention.
-
-    supports: asked before every call. run: (query, key, value, bias, scale, request) → output and, where the request
-    asks for it, the log-sum-exp. `note` is one line for people: what it is.
-    """
-
-    name: str
-    supports: Callable[[Request], Verdict]
-    run: Run
-    note: str = ""
+__all__ = ["BACKENDS", "Backend", "Request", "Verdict", "choose", "get_backend", "reasons"]
 
 
 def choose(request: Request, backend: str | Backend = "auto") -> Backend:
@@ -133,34 +60,20 @@ def get_backend(name: str) -> Backend:
 def _run_sdpa(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float, request: Request
 ) -> tuple[Tensor, None]:
-    width = max(request.head_dim, request.value_dim)
-    if request.head_dim != request.value_dim:
-        # Unequal widths leave the flash kernels (CPU: up to 11× slower). Zeros change neither scores nor output.
-        query, key, value = (_widen(t, width) for t in (query, key, value))
-    blind = None
-    if bias is not None:
-        bias = bias.to(query.dtype)
-        if request.causal:  # one mask or the other, the function takes no two
-            bias = bias.masked_fill(future(request.queries, request.keys, 0, query.device), -torch.inf)
-        # One rule for a query that sees nothing, whichever kernel runs: 0, with a gradient of 0 and not NaN.
-        blind = (bias == -torch.inf).all(dim=-1, keepdim=True)
-        bias = bias.masked_fill(blind, 0.0).expand(-1, -1, -1, request.keys)
+    # Unequal widths leave the flash kernels (CPU: up to 11× slower).
+    query, key, value = widened(query, key, value)
+    mask, blind = closed(bias, request, query)
     output = F.scaled_dot_product_attention(
         query,
         key,
         value,
-        attn_mask=bias,
-        is_causal=request.causal and bias is None,
+        attn_mask=mask,
+        is_causal=request.causal and mask is None,
         scale=scale,
         enable_gqa=request.heads != request.kv_heads,
     )
-    if blind is not None:
-        output = output.masked_fill(blind, 0.0)
+    output = output if blind is None else output.masked_fill(blind, 0.0)
     return output[..., : request.value_dim], None
-
-
-def _widen(tensor: Tensor, width: int) -> Tensor:
-    return tensor if tensor.shape[-1] == width else F.pad(tensor, (0, width - tensor.shape[-1]))
 
 
 def _run_tiled(
@@ -203,5 +116,17 @@ EXPLICIT = Backend(
     "explicit", supports=_always, run=_run_explicit, note="the whole probability matrix; quadratic memory"
 )
 
-BACKENDS: tuple[Backend, ...] = (SDPA, TILED, EXPLICIT)
-"""All backends, in the order in which "auto" asks them."""
+FLEX = Backend(
+    "flex",
+    supports=lambda r: no(
+        "uncompiled, as on a CPU, flex_attention makes the whole probability matrix"
+        if r.device == "cpu"
+        else f"it has not been tried against the others on {r.device} yet"
+    ),
+    run=_run_explicit,  # never reached: it always says no
+    note="torch's flex_attention: compiled score functions",
+)
+
+BACKENDS: tuple[Backend, ...] = (SDPA, TILED, XFORMERS, FLEX, EXPLICIT)
+"""All backends, in the order in which "auto" asks them. `tiled` can do everything, so what follows it is for those who
+name it."""

@@ -13,8 +13,9 @@ from typing import Literal, overload
 
 from torch import Tensor
 
-from xattn.backends import Backend, Request, choose
+from xattn.backends import choose
 from xattn.errors import BadValue
+from xattn.request import Backend, Request
 
 
 @overload

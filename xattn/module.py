@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from xattn.errors import BadValue
 from xattn.functional import attend
 from xattn.lower import run
+from xattn.positions import rotate
 from xattn.program import Program, Record
 from xattn.sites import AttentionSite
 
@@ -67,6 +68,9 @@ class Attention(nn.Module):
         site: AttentionSite | None = None,
         grid: tuple[int, int] | None = None,
         record: Record | None = None,
+        angles: Tensor | None = None,
+        bias: Tensor | None = None,
+        causal: bool = False,
     ) -> Tensor:
         """Attend from [batch, N, query_dim]; returns the same shape.
 
@@ -74,18 +78,26 @@ class Attention(nn.Module):
             beside which others may be named for a program to use.
         program: what to change and read; None is the plain call.
         site, grid, record: where the taps of the program go: record(site, grid, taps [batch, heads, N, n]).
+        angles: [N, head_dim / 2], turn queries and, in self-attention, keys (`xattn.positions.rotary_angles`).
+        bias, causal: as for `attend`; for calls without a program, whose own biases are parts of it.
         """
         batch, tokens, _ = hidden_states.shape
         query = self._split(self.to_q(hidden_states))
         available = dict(sources or {})
         if self.plain_source == "self":
             available["self"] = self.key_value(hidden_states)
+        if angles is not None:
+            query = rotate(query, angles)
+        if angles is not None and self.plain_source == "self":
+            available["self"] = KeyValue(rotate(available["self"].key, angles), available["self"].value)
         if self.plain_source not in available:
             raise BadValue("sources", sorted(available), 'a mapping with "text", the keys and values to attend to')
         if program is None or program.identity:
             key, value = available[self.plain_source]
-            output = attend(query, key, value, backend=self.backend)
+            output = attend(query, key, value, bias=bias, causal=causal, backend=self.backend)
         else:
+            if bias is not None or causal:
+                raise BadValue("bias", "given beside a program", "a part of the program")
             output, taps = run(program, query, available, plain=self.plain_source, backend=self.backend)
             if taps is not None and record is not None:
                 if site is None or grid is None:
