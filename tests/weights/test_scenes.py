@@ -75,6 +75,13 @@ def test_the_background_is_within_twelve_of_its_named_color(kind, seed):
     assert np.abs(np.subtract(scene.rgb, centre)).max() <= 12
 
 
+@pytest.mark.parametrize("kind", [single, pair])
+def test_about_three_captions_in_ten_name_no_color(kind):
+    rng = np.random.default_rng(1)
+    share = np.mean([kind(rng).color is None for _ in range(1000)])
+    assert share == pytest.approx(0.3, abs=0.05)
+
+
 @settings(max_examples=25, deadline=None)
 @given(kind=kinds, seed=seeds)
 def test_masks_are_where_the_picture_departs_from_its_background(kind, seed):
