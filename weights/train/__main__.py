@@ -34,6 +34,9 @@ def everything(
     text_minutes: Annotated[float, typer.Option("--text", help="Minutes of the text tower.")] = 5.0,
     unet_minutes: Annotated[float, typer.Option("--unet", help="Minutes of the UNet.")] = 240.0,
     pairs: Annotated[float, typer.Option(help="Share of scenes with two objects.")] = 0.4,
+    coarse: Annotated[
+        bool, typer.Option(help="Three sizes of single objects and one of pairs, to begin with.")
+    ] = False,
     capacity: Annotated[int, typer.Option(help="Encoded scenes kept in memory.")] = 40_000,
     filled: Annotated[int, typer.Option(help="Scenes encoded before the first step.")] = 8_000,
     batch: Annotated[int, typer.Option(help="Scenes a step of the UNet.")] = 32,
@@ -50,7 +53,7 @@ def everything(
         _start(start_from, folder)
     vae = stages.autoencoder(folder, vae_minutes)
     _say(f"Autoencoder ready: {folder / 'vae_final.pt'}")
-    scenes = stages.ring(folder, vae, pairs=pairs, capacity=capacity, filled=filled)
+    scenes = stages.ring(folder, vae, pairs=pairs, coarse=coarse, capacity=capacity, filled=filled)
     _say(f"{scenes.filled} scenes encoded")
     pair = stages.first_pair(folder, scenes, text_minutes)
     _say(f"Text tower ready: {stages.minutes_spent(folder / 'text.pt'):.1f} minutes")

@@ -10,19 +10,18 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from .scenes import Scene, pair, single
-from .vae import to_tensor
-from .world import world
+from weights.train.scenes import Scene, pair, single
+from weights.train.vae import to_tensor
+from weights.train.world import COARSE, PAIR_SIZES, SINGLE_SIZES
 
 TOKENS = 77
 
 
-def draw(rng: np.random.Generator, pairs: float, weights: np.ndarray | None = None) -> Scene:
-    """One scene; `pairs` is the share of scenes with two objects, `weights` how often each object is drawn alone."""
+def draw(rng: np.random.Generator, pairs: float, coarse: bool = False) -> Scene:
+    """One scene; `pairs` is the share of scenes with two objects, `coarse` keeps to a few sizes."""
     if rng.random() < pairs:
-        return pair(rng)
-    index = None if weights is None else int(rng.choice(len(world().objects), p=weights))
-    return single(rng, index)
+        return pair(rng, choices=COARSE["pair"] if coarse else PAIR_SIZES)
+    return single(rng, sizes=COARSE["single"] if coarse else SINGLE_SIZES)
 
 
 @torch.no_grad()
@@ -42,11 +41,10 @@ class Ring:
         self.ids = torch.empty(capacity, TOKENS, dtype=torch.int32)
         self.rng = np.random.default_rng(seed)
         self.filled = self.next = 0
-        self.weights: np.ndarray | None = None
-        self.pairs = 0.0
+        self.pairs, self.coarse = 0.0, False
 
     def add(self, count: int) -> None:
-        scenes = [draw(self.rng, self.pairs, self.weights) for _ in range(count)]
+        scenes = [draw(self.rng, self.pairs, self.coarse) for _ in range(count)]
         where = (torch.arange(count) + self.next) % len(self.latents)
         self.latents[where] = encode(self.vae, scenes)
         self.ids[where] = tokenise(self.tokenizer, [scene.caption for scene in scenes]).int()

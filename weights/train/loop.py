@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import workers
+from weights.train import workers
 
 
 class Ema:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from weights.train import workers
+
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """`[n, rows, columns]` → about U Vᵀ of each, in bfloat16."""
@@ -34,7 +36,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]
+        """One step; of several workers each orthogonalises a share of the matrices, and all take every update."""
         for group in self.param_groups:
             shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
             for parameter in group["params"]:
@@ -46,9 +49,17 @@ class Muon(torch.optim.Optimizer):
                 average = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
                 ahead = parameter.grad.lerp(average, group["momentum"]).flatten(1)
                 shapes.setdefault((ahead.shape[0], ahead.shape[1]), []).append((parameter, ahead))
-            for (rows, columns), members in shapes.items():
-                updates = orthogonalise(torch.stack([ahead for _, ahead in members]))
-                scale = 0.2 * max(rows, columns) ** 0.5
-                for (parameter, _), update in zip(members, updates, strict=True):
+            # dearest first, dealt out in turns back and forth: equal work for every worker
+            order = sorted(shapes, key=lambda shape: -len(shapes[shape]) * min(shape) ** 2 * max(shape))
+            updates = workers.deal_out(
+                [
+                    (lambda members=shapes[shape]: orthogonalise(torch.stack([ahead for _, ahead in members])).half())
+                    for shape in order
+                ],
+                [(len(shapes[shape]), *shape) for shape in order],
+            )
+            for shape, stacked in zip(order, updates, strict=True):
+                scale = 0.2 * max(shape) ** 0.5
+                for (parameter, _), update in zip(shapes[shape], stacked, strict=True):
                     parameter.mul_(1 - group["lr"] * group["decay"])
                     parameter.add_(update.view_as(parameter), alpha=-group["lr"] * scale)

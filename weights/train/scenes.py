@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .world import GRID, NEAR_WHITE, PAIR_SIZES, SINGLE_SIZES, SIZE, icon, world
+from weights.train.world import GRID, NEAR_WHITE, PAIR_SIZES, SINGLE_SIZES, SIZE, icon, world
 
 JITTER = 12
 """Background colours vary by this much a channel."""
@@ -93,21 +93,26 @@ def _background(rng: np.random.Generator, plain: float) -> tuple[str | None, tup
     return color, (int(noisy[0]), int(noisy[1]), int(noisy[2]))
 
 
-def single(rng: np.random.Generator, index: int | None = None, plain: float = 0.3) -> Scene:
+def single(
+    rng: np.random.Generator,
+    index: int | None = None,
+    plain: float = 0.3,
+    sizes: tuple[int, ...] = SINGLE_SIZES,
+) -> Scene:
     """A scene of one object; `plain` is the share of captions that name no background."""
     chosen = int(rng.integers(len(world().objects))) if index is None else index
-    size = int(rng.choice(SINGLE_SIZES))
+    size = int(rng.choice(sizes))
     placed = Placed(chosen, _pick(rng, 0, SIZE - size), _pick(rng, 0, SIZE - size), size)
     color, rgb = _background(rng, plain)
     subject = article(placed.name) if rng.random() < 0.8 else placed.name
     return Scene((placed,), None, color, rgb, _caption(rng, subject, color))
 
 
-def pair(rng: np.random.Generator, plain: float = 0.3) -> Scene:
+def pair(rng: np.random.Generator, plain: float = 0.3, choices: tuple[int, ...] = PAIR_SIZES) -> Scene:
     """A scene of two different objects, placed as the relation in its caption says."""
     first, second = (int(i) for i in rng.choice(len(world().objects), 2, replace=False))
     relation = world().relations[rng.integers(len(world().relations))]
-    sizes = [int(s) for s in rng.choice(PAIR_SIZES, 2)]
+    sizes = [int(s) for s in rng.choice(choices, 2)]
     half = SIZE // 2
     boxes = []
     for place, size in enumerate(sizes):

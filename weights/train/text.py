@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from . import workers
-from .data import TOKENS, Ring
-from .loop import Log, Run, flat_tail
+from weights.train import workers
+from weights.train.data import TOKENS, Ring
+from weights.train.loop import Log, Run, flat_tail
 
 WIDTH = 128
 
@@ -49,9 +49,7 @@ class Eye(nn.Module):
         super().__init__()
 
         def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.GroupNorm(8, outputs), nn.SiLU()
-            )
+            return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.GroupNorm(8, outputs), nn.SiLU())
 
         self.body = nn.Sequential(
             block(8, width, 1), block(width, width, 2), block(width, width, 1), block(width, 2 * width, 2)

@@ -17,11 +17,11 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from . import workers
-from .data import Ring, tokenise
-from .loop import Ema, Log, Run, flat_tail
-from .muon import Muon
-from .text import WIDTH
+from weights.train import workers
+from weights.train.data import Ring, tokenise
+from weights.train.loop import Ema, Log, Run, flat_tail
+from weights.train.muon import Muon
+from weights.train.text import WIDTH
 
 CHANNELS = (96, 160, 224)
 DROPPED = 0.1
@@ -78,18 +78,20 @@ def loss_of(model: Pair, latents: Tensor, ids: Tensor, alphas: Tensor, generator
     """Weighted squared error of v = √ᾱ ε − √(1−ᾱ) x, mean over the batch."""
     count = len(alphas)
     batch = len(latents)
-    # stratified: every batch covers all noise levels
+    # a time is drawn as often as its loss weighs, so that no pass is spent on what hardly counts; stratified, so that
+    # every batch covers all noise levels
+    snr = alphas / (1 - alphas)
+    weights = (snr.clamp(max=5) + 0.3) / (snr + 1)
+    shares = weights.cumsum(0) / weights.sum()
     quantiles = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-    timesteps = (quantiles * count).long().clamp(max=count - 1)
+    timesteps = torch.searchsorted(shares, quantiles).clamp(max=count - 1)
     alpha = alphas[timesteps].view(-1, 1, 1, 1)
     noise = torch.randn(latents.shape, generator=generator)
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-    snr = alpha / (1 - alpha)
-    weight = (snr.clamp(max=5) + 0.3) / (snr + 1)
     with torch.autocast("cpu", torch.bfloat16):
         predicted = model(noisy, timesteps, ids)
-    return (weight * (predicted.float() - target).square()).mean()
+    return weights.mean() * (predicted.float() - target).square().mean()
 
 
 def train(

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from . import workers
-from .loop import Ema, Log, Run, flat_tail
-from .scenes import pair, single
-from .world import SIZE
+from weights.train import workers
+from weights.train.loop import Ema, Log, Run, flat_tail
+from weights.train.scenes import pair, single
+from weights.train.world import SIZE
 
 CHANNELS = 8
 

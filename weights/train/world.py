@@ -22,6 +22,8 @@ GRID = 8
 free positions would turn one icon into 64 patterns to learn."""
 SINGLE_SIZES = (72, 80, 88, 96, 104, 112)
 PAIR_SIZES = (48, 56)
+COARSE = {"single": (80, 96, 112), "pair": (56,)}
+"""Fewer sizes to begin with: one size of an icon is one pattern to learn, and shapes come sooner."""
 NEAR_WHITE = (246, 246, 246)
 """Background where the caption names none."""
 
