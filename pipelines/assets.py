@@ -1,7 +1,7 @@
 """Pictures and fields that recipes refer to by their content: masks, painted fields, control and init images.
 
 Small ones travel inside the recipe as base64; the others lie in a store, named by their sha256. An asset never has a
-path, so a picture's metadata cannot make anybody open a file.
+path, so a picture's metadata cannot make anybody open a file. pictures.py opens them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,26 @@ import base64
 import binascii
 import hashlib
 import io
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines import checks
 from pipelines.files import cache_root, write_whole
 from xattn.errors import BadValue, CannotWrite, UnknownName
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 MEDIA = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 MAX_SIDE = 8192
 MAX_BYTES = 32 * 2**20
+INLINE_BYTES = 64 * 2**10
+"""Up to this size the data travel inside a recipe's JSON."""
+_TURNED = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,7 @@ class Asset:
 
     sha256: of the file's bytes
     media: its media type, one of MEDIA's
-    width, height: pixels
+    width, height: pixels, as the picture is to be seen (a camera may have noted that it was held upright)
     data: the file's bytes where they travel with the asset; two assets are equal by sha256, with or without them
     """
 
@@ -56,9 +65,38 @@ class Asset:
         media, (width, height) = _header(data)
         return cls(hashlib.sha256(data).hexdigest(), media, width, height, data)
 
+    @classmethod
+    def from_file(cls, path: str | Path) -> Asset:
+        """A file's bytes as they are, with whatever metadata they hold. Raises BadValue with a sentence."""
+        try:
+            with Path(path).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+            return cls.from_bytes(data)
+        except BadValue as error:
+            raise BadValue("path", str(path), error.expected) from error
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+            reason = getattr(error, "strerror", None) or "this is no name of a file"
+            raise BadValue("path", str(path), "a PNG, JPEG or WebP picture", f"The system says: {reason}") from error
+
+    @classmethod
+    def from_image(cls, image: Image) -> Asset:
+        """A picture in memory, as a PNG without its metadata. Raises BadValue where it is too large."""
+        from PIL import ImageOps
+
+        if max(image.size) > MAX_SIDE or 0 in image.size:
+            raise BadValue("asset", f"{image.width}x{image.height}", f"a picture of 1 to {MAX_SIDE} pixels a side")
+        seen = ImageOps.exif_transpose(image)
+        if seen.mode not in ("1", "L", "LA", "RGB", "RGBA", "I;16"):
+            seen = seen.convert("RGBA" if seen.has_transparency_data else "RGB")
+        seen.info = {}
+        buffer = io.BytesIO()
+        seen.save(buffer, "PNG")
+        return cls.from_bytes(buffer.getvalue())
+
     def document(self) -> dict[str, object]:
-        """JSON's types."""
-        data = None if self.data is None else base64.b64encode(self.data).decode("ascii")
+        """JSON's types; data only where they are small enough to travel along."""
+        small = self.data is not None and len(self.data) <= INLINE_BYTES
+        data = base64.b64encode(self.data or b"").decode("ascii") if small else None
         return {"sha256": self.sha256, "media": self.media, "width": self.width, "height": self.height, "data": data}
 
     @classmethod
@@ -125,12 +163,28 @@ class AssetStore:
         return self.root / sha256[:2] / sha256
 
 
+def orientation(image: Image) -> int:
+    """EXIF's orientation as the header of an opened picture has it, 1 … 8, 1 being upright.
+
+    Not by `getexif`, which decodes a whole PNG in search of one.
+    """
+    from PIL import ExifTags, Image
+
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        found = exif.get(ExifTags.Base.Orientation, 1)
+    except (SyntaxError, ValueError, OSError, struct.error):  # a broken note beside a whole picture
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
 def _header(data: bytes) -> tuple[str, tuple[int, int]]:
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(data), formats=tuple(MEDIA)) as image:  # reads the header only
-            return MEDIA[str(image.format)], image.size
+            return MEDIA[str(image.format)], image.size[::-1] if orientation(image) in _TURNED else image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadValue("asset", "a picture of too many pixels", f"one of at most {MAX_SIDE} by {MAX_SIDE}") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:

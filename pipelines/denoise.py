@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipelines.canvas import Canvas
 from pipelines.plan import Plan
 from pipelines.schedulers import Scheduler
 from unet import UNet
@@ -26,24 +27,25 @@ class Denoised:
 
 
 def denoise(
-    unet: UNet, scheduler: Scheduler, latents: Tensor, plan: Plan, cancel: threading.Event | None = None
+    unet: UNet, scheduler: Scheduler, canvas: Canvas, plan: Plan, cancel: threading.Event | None = None
 ) -> Iterator[Denoised]:
     """Yield after every step; the last one holds the final latents.
 
-    `latents` is [images, channels, height, width], pure noise of unit variance; `scheduler` is this run's own and
-    has its timesteps. Raises `Cancelled` between two steps once `cancel` is set, `NonFinite` after the last.
+    `canvas` has the latents that the loop begins with and what it keeps of a given picture; `scheduler` is this run's
+    own and has its timesteps. Raises `Cancelled` between two steps once `cancel` is set, `NonFinite` after the last.
     """
     # no_grad ends before each yield: a suspended generator must not leave its caller's thread without gradients
-    latents = latents * scheduler.init_noise_sigma
+    latents = canvas.latents
     for index, timestep in enumerate(scheduler.timesteps):
         if cancel is not None and cancel.is_set():
             raise Cancelled(f"stopped before step {index + 1} of {len(scheduler.timesteps)}")
         with torch.no_grad():
             step = plan.at(index)
-            rows = plan.rows_of(scheduler.scale_model_input(latents, timestep))
+            rows = plan.rows_of(canvas.seen(scheduler.scale_model_input(latents, timestep)))
             predicted = unet(rows, timestep, plan.context, plan.added, program=step)
             guided = plan.guidance(plan.by_role(predicted))
-            latents, expected = scheduler.step(guided, timestep, latents, plan.generators)
+            moved = scheduler.step(guided, timestep, latents, plan.generators)
+            latents, expected = canvas.keep(moved, scheduler, index + 1)
         yield Denoised(index, float(timestep), latents, expected)
     if not bool(torch.isfinite(latents).all()):
         raise NonFinite(

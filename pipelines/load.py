@@ -58,6 +58,11 @@ class Model:
         height, width = (side, side) if isinstance(side, int) else side
         return width * self.vae.factor, height * self.vae.factor
 
+    @property
+    def inpaints(self) -> bool:
+        """Whether the UNet is shown a mask and the masked picture beside the latents."""
+        return self.unet.config.in_channels == 2 * self.vae.channels + 1
+
 
 def locate(name_or_path: str | Path) -> tuple[str, Path]:
     """The model's name and folder. Raises UnknownName, BadModel."""
@@ -151,6 +156,11 @@ def _load_defaults(folder: Path) -> Defaults:
 
 
 def _check_agreement(folder: Path, unet: UNet, vae: Vae) -> None:
+    if unet.config.in_channels not in (vae.channels, 2 * vae.channels + 1):
+        raise BadModel(
+            f"In {folder.name!r} the UNet reads {unet.config.in_channels} channels, but with latents of {vae.channels} "
+            f"it must be {vae.channels}, or {2 * vae.channels + 1} for inpainting; other kinds are not known here."
+        )
     if unet.config.out_channels != vae.channels:
         raise BadModel(
             f"In {folder.name!r} the UNet makes {unet.config.out_channels} latent channels, but the VAE decodes "

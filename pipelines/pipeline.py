@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Literal, TypeVar, Unpack, overload
 
 import torch
 from PIL import Image
@@ -16,42 +16,28 @@ from torch import Tensor
 from pipelines import checks
 from pipelines.attention_maps import AttentionMaps
 from pipelines.borrow import borrow
+from pipelines.canvas import check_pictures, make_canvas
 from pipelines.capture import Capture, Recorder, wanted
 from pipelines.denoise import denoise
-from pipelines.guidance import Rule
+from pipelines.fields import CallFields, with_fields
+from pipelines.fields import RecipeFields as RecipeFields
 from pipelines.ledger import Ledger, Phrase
 from pipelines.load import Model, load_model
-from pipelines.plan import first_latents, make_plan
+from pipelines.plan import make_plan
 from pipelines.provenance import Provenance
-from pipelines.recipe import ModelRef, Noise, Recipe
-from pipelines.sampler_names import Sigmas
+from pipelines.recipe import ModelRef, Recipe
 from pipelines.schedulers import Scheduler, make_scheduler
+from pipelines.stages import Stage, stages
 from pipelines.stats import RunStats, StatsClock
 from pipelines.text import TextEncoder
 from xattn.errors import BadValue
+from xattn.program import StepProgram
 
 _MAX_RANDOM_SEED = 2**32
 """Random seeds stay short enough to be read aloud."""
 
 Open = TypeVar("Open")
 Words = Sequence[Phrase] | Literal["*"]
-
-
-class RecipeFields(TypedDict, total=False):
-    """A recipe's fields as keywords of the call."""
-
-    negative_prompt: str
-    seed: int | None
-    num_inference_steps: int | None
-    guidance_scale: float | None
-    guidance: Rule
-    scheduler: str | None
-    sigmas: Sigmas
-    noise: Noise
-    variation_seed: int | None
-    variation_strength: float
-    width: int | None
-    height: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +126,7 @@ class Pipeline:
         words: Words = (),
         maps: Capture | None = None,
         batch_size: int = 8,
-        **recipe_fields: Unpack[RecipeFields],
+        **recipe_fields: Unpack[CallFields],
     ) -> Result: ...
     @overload
     def __call__(
@@ -150,7 +136,7 @@ class Pipeline:
         words: Words = (),
         maps: Capture | None = None,
         batch_size: int = 8,
-        **recipe_fields: Unpack[RecipeFields],
+        **recipe_fields: Unpack[CallFields],
     ) -> list[Result]: ...
     def __call__(
         self,
@@ -159,7 +145,7 @@ class Pipeline:
         words: Words = (),
         maps: Capture | None = None,
         batch_size: int = 8,
-        **recipe_fields: Unpack[RecipeFields],
+        **recipe_fields: Unpack[CallFields],
     ) -> Result | list[Result]:
         """Draw one picture from a prompt or recipe, or one from each of several recipes.
 
@@ -181,7 +167,7 @@ class Pipeline:
         maps: Capture | None = None,
         batch_size: int = 8,
         cancel: threading.Event | None = None,
-        **recipe_fields: Unpack[RecipeFields],
+        **recipe_fields: Unpack[CallFields],
     ) -> Iterator[StepEvent | Finished]:
         """The same, as it happens: a StepEvent after every step, then Finished.
 
@@ -192,16 +178,18 @@ class Pipeline:
         recipes = [recipe] if isinstance(recipe, str | Recipe) else list(recipe)
         resolved = [self.resolve(one, **recipe_fields) for one in recipes]
         for one in resolved:
-            self._scheduler(one)  # how many steps a scheduler can take depends on both: told now, not mid-stream
+            for stage in stages(one):
+                self._scheduler(stage)  # how many steps a scheduler can take depends on both: told now, not mid-stream
+            check_pictures(one, self.model)
         capture = wanted(words, maps)
         if capture is not None:
             for one in resolved:
                 capture.phrases(self.ledger(one.prompt if capture.role == "cond" else one.negative_prompt))
         return self._stream(resolved, batch_size, capture, cancel)
 
-    def resolve(self, recipe: str | Recipe, **recipe_fields: Unpack[RecipeFields]) -> Recipe:
+    def resolve(self, recipe: str | Recipe, **recipe_fields: Unpack[CallFields]) -> Recipe:
         """The recipe with every open field filled in: seed, size, steps, guidance, scheduler, model and its hash."""
-        made = Recipe(prompt=recipe, **recipe_fields) if isinstance(recipe, str) else replace(recipe, **recipe_fields)
+        made = with_fields(recipe, recipe_fields)
         defaults, (width, height) = self.model.defaults, self.model.native_size
         return replace(
             made,
@@ -248,34 +236,44 @@ class Pipeline:
         self, recipes: list[Recipe], capture: Capture | None, cancel: threading.Event | None
     ) -> Iterator[StepEvent | Finished]:
         """One batch of recipes that agree in all that a batch shares."""
-        model, first = self.model, recipes[0]
-        steps, width, height = _whole(first.num_inference_steps), _whole(first.width), _whole(first.height)
-        clock = StatsClock(model.device)
-        scheduler = self._scheduler(first)
-        with clock.measure("encode"), torch.no_grad():
-            plan = make_plan(recipes, model.unet, model.text, zero_empty_negative=model.zero_empty_negative)
-            shape = (model.vae.channels, height // model.vae.factor, width // model.vae.factor)
-            noise = first_latents(plan, recipes, shape)
-            latents = noise.to(model.device, model.dtype)
-        recorder = None if capture is None else Recorder(capture, plan, model.unet, shape[1:])
-        if recorder is not None:
-            plan = replace(plan, programs=recorder.programs)
-        with clock.measure("denoise"):
-            for done in denoise(model.unet, scheduler, latents, plan, cancel):
-                latents = done.latents
-                with clock.paused("denoise"):
-                    yield StepEvent(
-                        done.index + 1,
-                        steps,
-                        done.timestep,
-                        len(recipes),
-                        self._decoder(done.expected),
-                        None if recorder is None else recorder.maps,
-                    )
+        model, clock = self.model, StatsClock(self.model.device)
+        passes = list(zip(*map(stages, recipes), strict=True))
+        steps, before = sum(stage[0].runs for stage in passes), 0
+        latents: Tensor | None = None
+        recorder: Recorder | None = None
+        for stage in passes:
+            with clock.measure("encode"), torch.no_grad():
+                scheduler = self._scheduler(stage[0])
+                plan = make_plan(
+                    [one.recipe for one in stage],
+                    model.unet,
+                    model.text,
+                    zero_empty_negative=model.zero_empty_negative,
+                )
+                canvas = make_canvas(stage, plan, model, scheduler, latents)
+            latents = canvas.latents
+            if capture is not None:
+                # one recorder for all passes: the words are the same, and so is the shape of the picture
+                recorder = recorder or Recorder(capture, plan, model.unet, self._cells(passes[-1][0]))
+                plan = replace(plan, programs=_later(recorder.programs, before))
+            with clock.measure("denoise"):
+                for done in denoise(model.unet, scheduler, canvas, plan, cancel):
+                    latents = done.latents
+                    with clock.paused("denoise"):
+                        yield StepEvent(
+                            before + done.index + 1,
+                            steps,
+                            done.timestep,
+                            len(recipes),
+                            self._decoder(done.expected),
+                            None if recorder is None else recorder.maps,
+                        )
+            for backend, calls in plan.kernels(model.unet, latents).items():
+                clock.count(backend, calls * stage[0].runs)
+            before += stage[0].runs
+        assert latents is not None, "a recipe has at least one pass"
         with clock.measure("decode"):
             images = model.vae.decode(latents)
-        for backend, calls in plan.kernels(model.unet, latents).items():
-            clock.count(backend, calls * steps)
         stats = clock.stats(steps)
         seen = [None] * len(recipes) if recorder is None else recorder.maps()
         provenance = self._provenance(len(recipes))
@@ -288,10 +286,22 @@ class Pipeline:
             )
         )
 
-    def _scheduler(self, recipe: Recipe) -> Scheduler:
-        """A scheduler of this recipe's own."""
-        steps, model = _whole(recipe.num_inference_steps), self.model
-        return make_scheduler(str(recipe.scheduler), model.scheduler_config, recipe.sigmas, steps, model.device)
+    def _scheduler(self, stage: Stage) -> Scheduler:
+        """A scheduler of this pass's own."""
+        recipe, model = stage.recipe, self.model
+        return make_scheduler(
+            str(recipe.scheduler),
+            model.scheduler_config,
+            recipe.sigmas,
+            stage.runs + stage.skipped,
+            model.device,
+            skipped=stage.skipped,
+        )
+
+    def _cells(self, stage: Stage) -> tuple[int, int]:
+        """Height and width of a pass's latents."""
+        factor = self.model.vae.factor
+        return _whole(stage.recipe.height) // factor, _whole(stage.recipe.width) // factor
 
     def _decoder(self, latents: Tensor) -> Callable[[], list[Image.Image]]:
         return lambda: self.model.vae.decode(latents)
@@ -314,11 +324,11 @@ def _groups(recipes: Sequence[Recipe], batch_size: int, text: TextEncoder) -> li
     alike: dict[tuple[object, ...], list[int]] = {}
     for place, recipe in enumerate(recipes):
         key = (
-            recipe.num_inference_steps,
+            tuple((one.recipe.width, one.recipe.height, one.runs, one.skipped, one.method) for one in stages(recipe)),
+            recipe.init is None,
+            recipe.mask is None,
             recipe.scheduler,
             recipe.sigmas,
-            recipe.width,
-            recipe.height,
             recipe.guidance,
             recipe.guidance_scale == 1.0,
             # the UNet reads the padding of a longer neighbour too, so only equally long prompts share a batch
@@ -328,6 +338,11 @@ def _groups(recipes: Sequence[Recipe], batch_size: int, text: TextEncoder) -> li
     return [
         places[start : start + batch_size] for places in alike.values() for start in range(0, len(places), batch_size)
     ]
+
+
+def _later(programs: Callable[[int], StepProgram | None], before: int) -> Callable[[int], StepProgram | None]:
+    """The programs of a pass that `before` steps of other passes precede."""
+    return lambda index: programs(before + index)
 
 
 def _whole(value: int | None) -> int:

@@ -13,8 +13,11 @@ from numbers import Integral
 from typing import Literal, get_args
 
 from pipelines import checks, recipe_json
+from pipelines.assets import Asset
 from pipelines.guidance.rules import ClassifierFree, Rule, read_rule, rule_document
+from pipelines.prompt import Effect, Syntax, parse
 from pipelines.sampler_names import SCHEDULERS, Sigmas, canonical, check_pair, check_sigmas
+from pipelines.upscale import Upscale
 from xattn.errors import BadValue, UnknownName, Unsupported
 
 Noise = Literal["cpu", "nv"]
@@ -25,6 +28,7 @@ MAX_STEPS = 1000
 # int64's limit, so that every table format holds a seed; torch would take one bit more
 MAX_SEED = 2**63 - 1
 MAX_GUIDANCE = 1000.0
+STRENGTH = 0.8
 # Raised when the same recipe gives another picture (CHANGELOG: "Pictures changed").
 ENGINE = 1
 
@@ -53,6 +57,8 @@ class Recipe:
     """How one image is made. Fields that are None are filled in by the pipeline: then the recipe is *resolved*.
 
     prompt: what to draw; kept letter for letter
+    emphasis: what weights in the prompts do: "a1111", "comfy" or "none" (prompt/emphasis.py)
+    syntax: how the prompts are written: "a1111", or "plain" where brackets are just brackets (docs/prompts.md)
     seed: 0 … 2⁶³−1; the first latents are torch's CPU noise for it, as diffusers draws them
     num_inference_steps: 1 … 1000
     guidance_scale: 0 … 1000; 1 draws without guidance
@@ -62,6 +68,10 @@ class Recipe:
     noise: where the first latents come from: "cpu", torch's own generator; "nv", what an NVIDIA GPU gives for the seed
     variation_seed, variation_strength: how far, 0 … 1, the first latents go towards another seed's
     width, height: pixels, multiples of 8 up to 2048
+    init: a picture to begin with, stretched to width and height
+    strength: 0 … 1, how much of it is drawn anew: that share of the steps runs, rounded down
+    mask: white where the init picture is redrawn; of the init picture's size (canvas.py says what is kept)
+    passes: further passes, each at a larger size than the one before
     model: None is the model that the pipeline has loaded
     adapters, edits: what changes the weights and the attention; no kind exists yet
     source: the picture that an edited one starts from, which has none itself
@@ -72,6 +82,8 @@ class Recipe:
 
     prompt: str
     negative_prompt: str = ""
+    emphasis: Effect = "a1111"
+    syntax: Syntax = "a1111"
     seed: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
@@ -83,6 +95,10 @@ class Recipe:
     variation_strength: float = 0.0
     width: int | None = None
     height: int | None = None
+    init: Asset | None = None
+    strength: float = STRENGTH
+    mask: Asset | None = None
+    passes: tuple[Upscale, ...] = ()
     model: ModelRef | None = None
     adapters: tuple[()] = ()
     edits: tuple[()] = ()
@@ -90,8 +106,7 @@ class Recipe:
     engine: int = ENGINE
 
     def __post_init__(self) -> None:
-        checks.text("prompt", self.prompt, blank=False, remedy='Say what to draw, such as "a fox on purple"')
-        checks.text("negative_prompt", self.negative_prompt, remedy='Leave it out, or give ""')
+        self._check_prompts()
         if self.seed is not None:
             self._set("seed", checks.whole("seed", self.seed, 0, MAX_SEED, "Leave it out for a random one"))
         if self.num_inference_steps is not None:
@@ -112,9 +127,20 @@ class Recipe:
         for side in ("width", "height"):
             if getattr(self, side) is not None:
                 self._set(side, _side(side, getattr(self, side)))
+        self._check_pictures()
         self._check_parts()
         newer = "A higher one is a newer xattn's: install that version"
         self._set("engine", checks.whole("engine", self.engine, 1, ENGINE, newer))
+
+    def _check_prompts(self) -> None:
+        checks.text("prompt", self.prompt, blank=False, remedy='Say what to draw, such as "a fox on purple"')
+        checks.text("negative_prompt", self.negative_prompt, remedy='Leave it out, or give ""')
+        for name, known in (("emphasis", get_args(Effect)), ("syntax", get_args(Syntax))):
+            if getattr(self, name) not in known:
+                raise UnknownName(name, getattr(self, name), known)
+        if self.syntax == "a1111":
+            parse(self.prompt)
+            parse(self.negative_prompt, "negative_prompt")
 
     def _check_noise(self) -> None:
         if self.noise not in get_args(Noise):
@@ -131,6 +157,27 @@ class Recipe:
         self._set("variation_strength", strength)
         if strength and self.variation_seed is None:
             raise BadValue("variation_seed", None, "given where variation_strength is not 0", "Add a variation_seed")
+
+    def _check_pictures(self) -> None:
+        for name in ("init", "mask"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Asset):
+                raise BadValue(name, value, "an Asset", "Use Asset.from_file(path) or Asset.from_image(picture)")
+        self._set("strength", checks.number("strength", self.strength, 0.0, 1.0, f"Try {STRENGTH:g}"))
+        if self.init is None:
+            if self.mask is not None:
+                raise BadValue("init", None, "given where there is a mask", "Give the picture that is to be changed")
+            if self.strength != STRENGTH:
+                raise BadValue("init", None, "given where strength is set", "Give a picture to begin with")
+        elif self.mask is not None and (self.mask.width, self.mask.height) != (self.init.width, self.init.height):
+            raise BadValue(
+                "mask",
+                f"{self.mask.width}x{self.mask.height}",
+                f"of the init picture's size, {self.init.width}x{self.init.height}",
+            )
+        passes: object = self.passes
+        if not (isinstance(passes, tuple) and all(isinstance(one, Upscale) for one in passes)):
+            raise BadValue("passes", passes, "a tuple of Upscale, such as (Upscale(2, 0.6),)")
 
     def _check_parts(self) -> None:
         if self.model is not None and not isinstance(self.model, ModelRef):
@@ -151,8 +198,11 @@ class Recipe:
 
     # -- JSON ----------------------------------------------------------------------------------------------------
 
-    def document(self) -> dict[str, object]:
-        """JSON's types; what is at its default is left out. A default, once shipped, never changes."""
+    def document(self, *, identity: bool = False) -> dict[str, object]:
+        """JSON's types; what is at its default is left out. A default, once shipped, never changes.
+
+        identity: only what tells recipes apart: of an asset the sha256
+        """
         made: dict[str, object] = {"version": recipe_json.VERSION, "engine": self.engine}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -162,8 +212,12 @@ class Recipe:
                 value = {"name": value.name} | ({} if value.sha256 is None else {"sha256": value.sha256})
             elif isinstance(value, Rule):
                 value = rule_document(value)
+            elif isinstance(value, Asset):
+                value = {"sha256": value.sha256} if identity else value.document()
+            elif field.name == "passes":
+                value = [one.document() for one in value]
             elif isinstance(value, Recipe):
-                value = value.document()
+                value = value.document(identity=identity)
             made[field.name] = value
         return made
 
@@ -189,6 +243,11 @@ class Recipe:
             document["guidance"] = read_rule(document["guidance"])
         if document.get("model") is not None:
             document["model"] = _model(document["model"])
+        for name in ("init", "mask"):
+            if document.get(name) is not None:
+                document[name] = Asset.from_document(document[name])
+        if "passes" in document:
+            document["passes"] = _passes(document["passes"])
         if document.get("source") is not None:
             document["source"] = _source(document["source"])
         return cls(**document)
@@ -215,7 +274,10 @@ class Recipe:
 
     @property
     def hash(self) -> str:
-        """sha256 of the portable recipe's canonical JSON. Raises BadValue unless the recipe is resolved."""
+        """sha256 of the portable recipe's canonical JSON, each asset being its sha256.
+
+        Raises BadValue unless the recipe is resolved.
+        """
         missing = self.open_fields()
         if missing:
             raise BadValue(
@@ -224,7 +286,8 @@ class Recipe:
                 "resolved to have a hash",
                 "Use result.recipe, or pipe.resolve(recipe)",
             )
-        return hashlib.sha256(self.portable().to_json().encode()).hexdigest()
+        text = recipe_json.canonical(self.portable().document(identity=True))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _side(name: str, value: object) -> int:
@@ -242,6 +305,12 @@ def _empty(name: str, value: object) -> tuple[()]:
     if value != []:
         raise BadValue(name, value, f"an empty list, for this version knows no {name}")
     return ()
+
+
+def _passes(value: object) -> tuple[Upscale, ...]:
+    if not isinstance(value, list):
+        raise BadValue("passes", value, 'a list of objects such as {"scale": 2, "denoise": 0.6}')
+    return tuple(Upscale.from_document(one) for one in value)
 
 
 def _model(value: object) -> ModelRef:

@@ -81,21 +81,34 @@ class Step(NamedTuple):
 class Scheduler:
     """One run's scheduler: it counts steps and remembers past predictions, so it is made anew for every run."""
 
-    def __init__(self, name: str, inner: Any, solver: _Solver) -> None:
+    def __init__(self, name: str, inner: Any, solver: _Solver, skipped: int = 0) -> None:
         self.name = name
         self._inner = inner
         self._solver = solver
+        self._skipped = skipped
 
     @property
     def timesteps(self) -> Tensor:
-        """[steps], descending; floating-point for the Euler family."""
-        made: Tensor = self._inner.timesteps
+        """[steps that run], descending; floating-point for the Euler family."""
+        made: Tensor = self._inner.timesteps[self._skipped :]
         return made
 
     @property
     def init_noise_sigma(self) -> float:
         """The standard deviation that the first latents need."""
         return float(self._inner.init_noise_sigma)
+
+    def noised(self, clean: Tensor, noise: Tensor, index: int) -> Tensor:
+        """Clean latents as noisy as latents are before step `index` of those that run; after the last step, clean.
+
+        clean, noise: [images, c, h, w]; noise of unit variance. `index` is the step that the run has come to: some of
+        diffusers' schedulers count by themselves and do not ask.
+        """
+        timesteps = self.timesteps[index : index + 1]
+        if not len(timesteps):
+            return clean
+        made: Tensor = self._inner.add_noise(clean, noise, timesteps)
+        return made
 
     def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """The latents as the UNet wants them at this step: of unit variance."""
@@ -125,11 +138,14 @@ def make_scheduler(
     sigmas: Sigmas = "model",
     steps: int = 20,
     device: torch.device | str = "cpu",
+    *,
+    skipped: int = 0,
 ) -> Scheduler:
     """A fresh scheduler, its `steps` timesteps set.
 
     config: the model's scheduler/scheduler_config.json, whichever class of diffusers wrote it
     sigmas: "model" as the config says, "karras" for Karras et al. 2022, equation 5
+    skipped: how many steps at the noisy end do not run, where a picture is given to begin with
 
     Raises UnknownName; BadModel where the config is no diffusion model's; Unsupported where the scheduler cannot do
     what model or sigmas ask; BadValue where it cannot take that many steps.
@@ -142,7 +158,9 @@ def make_scheduler(
     inner = _diffusers_class(solver)(**arguments)
     if not _set_timesteps(inner, solver, steps, device):
         _refuse(ours, solver, arguments, steps)
-    return Scheduler(ours, inner, solver)
+    if skipped and hasattr(inner, "set_begin_index"):
+        inner.set_begin_index(skipped)
+    return Scheduler(ours, inner, solver, skipped)
 
 
 def _diffusers_class(solver: _Solver) -> Any:

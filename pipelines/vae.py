@@ -1,7 +1,12 @@
-"""The autoencoder between pictures and latents: diffusers' AutoencoderKL with what a run needs to know of it."""
+"""The autoencoder between pictures and latents: diffusers' AutoencoderKL with what a run needs to know of it.
+
+Pictures go through one at a time, and large ones by tiles (tiles.py). diffusers switches tiling on in the module, for
+everyone who holds it; here it is cut outside, so runs that share a Vae never touch each other.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.files import read_json
+from pipelines.tiles import Tiling, by_tiles
 from xattn.errors import BadModel
 
+WHOLE_TO_A_MEGAPIXEL = Tiling()
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
@@ -24,6 +31,7 @@ class Vae:
     module: diffusers' AutoencoderKL, which it does not type; dtype: of its weights
     channels: of the latents; factor: pixels of one latent cell's side
     scaling, shift: between the decoder's latents and the denoised ones, z = latents / scaling + shift
+    tiling: which pictures go through by tiles, by default those over 1024 · 1024 pixels
     """
 
     module: Any
@@ -32,6 +40,7 @@ class Vae:
     factor: int
     scaling: float
     shift: float
+    tiling: Tiling = WHOLE_TO_A_MEGAPIXEL
 
     @classmethod
     def from_folder(cls, folder: Path, dtype: torch.dtype, device: torch.device) -> Vae:
@@ -62,11 +71,60 @@ class Vae:
         """
         return [self._picture(latents[index : index + 1]) for index in range(len(latents))]
 
+    @torch.no_grad()
+    def encode(self, pixels: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Latents [images, channels, h, w] of pixels [images, 3, h · factor, w · factor] in −1 … 1.
+
+        The encoder gives a distribution for each picture, from which its own CPU generator draws (Kingma and Welling
+        2014), as diffusers does.
+        """
+        encoded = [self._sample(pixels[index : index + 1], generator) for index, generator in enumerate(generators)]
+        return torch.cat(encoded)
+
     def _picture(self, latents: Tensor) -> Image.Image:
         scaled = latents.to(self.dtype) / self.scaling + self.shift
-        pixels: Tensor = self.module.decode(scaled, return_dict=False)[0][0]
+        height, width = scaled.shape[-2:]
+        if self._whole(height, width):
+            pixels: Tensor = self._pixels(scaled)[0]
+        else:
+            side, overlap = self._tile()
+            pixels = by_tiles(
+                self._pixels, scaled, cells=(height, width), side=side, overlap=overlap, written=self.factor
+            )[0]
         levels = ((pixels.float() / 2 + 0.5).clamp(0, 1) * 255).round().byte()
         return Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()))
+
+    def _sample(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        given = pixels.to(self.module.device, self.dtype)
+        height, width = given.shape[-2] // self.factor, given.shape[-1] // self.factor
+        if self._whole(height, width):
+            moments = self._moments(given)
+        else:
+            side, overlap = self._tile()
+            moments = by_tiles(
+                self._moments, given, cells=(height, width), side=side, overlap=overlap, read=self.factor
+            )
+        mean, log_variance = moments.float().chunk(2, dim=1)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        # in float32 and clamped as diffusers clamps it: half precision would overflow
+        sampled = mean + torch.exp(0.5 * log_variance.clamp(-30.0, 20.0)) * noise
+        return (sampled - self.shift) * self.scaling
+
+    def _pixels(self, scaled: Tensor) -> Tensor:
+        made: Tensor = self.module.decode(scaled, return_dict=False)[0]
+        return made
+
+    def _moments(self, pixels: Tensor) -> Tensor:
+        """Means and log variances, [1, 2 · channels, h, w]."""
+        made: Tensor = self.module.encode(pixels, return_dict=False)[0].parameters
+        return made
+
+    def _whole(self, height: int, width: int) -> bool:
+        return height * width * self.factor**2 <= self.tiling.above
+
+    def _tile(self) -> tuple[int, int]:
+        """Side and overlap of a tile in cells of the latents."""
+        return max(1, self.tiling.side // self.factor), self.tiling.overlap // self.factor
 
 
 def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
