@@ -203,7 +203,7 @@ def _flat(call: Call, lanes: Lanes) -> tuple[Tensor, Tensor, Tensor | None]:
 
 def _softmax(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> Tensor:
     wide = working_dtype(query.dtype)
-    scores = query.to(wide) @ key.to(wide).mT * scale
+    scores = (query.to(wide) * scale) @ key.to(wide).mT  # scaled before, for N×D numbers are fewer than N×K
     if bias is not None:
         scores = scores + bias.to(wide)
         blind = (scores == -torch.inf).all(dim=-1, keepdim=True)

@@ -11,6 +11,7 @@ from tests.xattn.oracle import attention
 from xattn.backends import BACKENDS, Request, choose, get_backend, reasons
 from xattn.errors import BadValue, UnknownName, Unsupported
 from xattn.functional import attend
+from xattn.masks import closed
 
 HERE = ["sdpa", "tiled", "explicit"]
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -80,6 +81,18 @@ def test_a_query_that_sees_nothing_gets_zero_and_no_gradient(backend: str) -> No
     assert torch.equal(output[:, :, 1], torch.zeros_like(output[:, :, 1]))
     assert all(bool(g.isfinite().all()) for g in gradients)
     assert torch.equal(gradients[0][:, :, 1], torch.zeros(1, 2, 8))
+
+
+def test_a_kernel_is_never_shown_a_query_that_sees_nothing() -> None:
+    bias = torch.zeros(1, 1, 3, 4)
+    bias[..., 1, :], bias[..., 2, 0] = -torch.inf, -torch.inf
+    query, key = torch.zeros(1, 1, 3, 8), torch.zeros(1, 1, 4, 8)
+    mask, blind = closed(bias, Request.of(query, key, key, bias=bias, causal=False, lse=False), query)
+    assert mask is not None
+    assert blind is not None
+    assert blind.flatten().tolist() == [False, True, False]
+    assert torch.equal(mask[0, 0, 1], torch.zeros(4))
+    assert torch.equal(mask[0, 0, 2], bias[0, 0, 2])
 
 
 @pytest.mark.parametrize("backend", ["tiled", "explicit"])

@@ -94,7 +94,7 @@ def test_keys_and_values_are_a_named_pair() -> None:
 
 @pytest.mark.parametrize("name", ["xformers", "flex"])
 def test_a_backend_that_needs_a_gpu_says_so_on_a_cpu(name: str) -> None:
-    with pytest.raises(Unsupported, match="because .*(CUDA only|CPU)"):
+    with pytest.raises(Unsupported, match=r"because .*(CUDA only|CPU)"):
         choose(Request(1, 2, 2, 4, 4, 8, 8, torch.float32, "cpu"), name)
 
 
