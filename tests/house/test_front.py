@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 # fmt: off
 PUBLIC = [
     "Attention", "AttentionSite", "Backend", "KeyValue", "Program", "Row", "StepProgram", "attend",
-    "AttentionMaps", "Capture", "Finished", "ModelRef", "Pipeline", "Provenance", "Recipe", "Result", "RunStats", "StepEvent",
-    "contact_sheet", "overlay",
+    "Finished", "ModelRef", "Pipeline", "Provenance", "Recipe", "Result", "RunStats", "StepEvent",
+    "AttentionMaps", "Capture", "contact_sheet", "overlay",
     "BadModel", "BadValue", "Cancelled", "CannotWrite", "Conflict", "NonFinite",
     "UnknownName", "UnknownWord", "Unsupported", "XattnError",
 ]
