@@ -1,4 +1,4 @@
-"""The command `xattn`: which commands there are, and what a run's end looks like from a shell.
+"""The command `xattn`, and what a run's end looks like from a shell.
 
 Exit codes:
 
@@ -6,6 +6,8 @@ Exit codes:
     1     anything that is nobody's mistake here: one line, and the traceback with XATTN_TRACEBACK=1
     2     the caller's mistake, in a sentence; nothing was written
     130   interrupted (Ctrl-C); finished pictures stay, half a picture never does
+
+Even typer is imported only inside `run`, so that an interrupt is met from the first moment on.
 """
 
 from __future__ import annotations
@@ -14,81 +16,61 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from typer.main import get_command
-
-from ui.commands.demo import demo
-from ui.commands.doctor import doctor
-from ui.commands.generate import generate
-from ui.commands.words import words
-from ui.process import settle
+from ui.process import leave, settle
 from ui.terminal import say
-from xattn import __version__
 from xattn.errors import XattnError
+
+if TYPE_CHECKING:
+    from typer import TyperException
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
-# Plain help: it pastes well, is never taken for markup, and does without importing rich.
-app = typer.Typer(
-    name="xattn",
-    help="Text to image, with cross-attention that you can see and edit.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 2 a mistake in what was asked, 1 anything else, 130 interrupted.",
-)
-app.command()(generate)
-app.command()(words)
-app.command()(doctor)
-app.command()(demo)
 
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"xattn {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _xattn(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
+def main() -> None:
+    """The console script."""
+    settle()
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line (without the program's name) and return its exit code; messages go to stderr."""
     try:
-        answer = get_command(app).main(args=list(arguments), prog_name="xattn", standalone_mode=False)
+        code = _command(arguments)
         sys.stdout.flush()
-    except (KeyboardInterrupt, typer.Abort):
-        answer = INTERRUPTED
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except XattnError as error:
+        say(str(error))
+        code = MISTAKE
+    except BrokenPipeError:  # the reader left, as in `xattn words | head`; the last flush must not complain either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    except Exception as error:  # noqa: BLE001  the outermost place: nothing is hidden, it is told in one line
+        code = INTERRUPTED if _was_interrupted(error) else _failed(error)
+    if code == INTERRUPTED:
+        say("Interrupted.")
+    return code
+
+
+def _command(arguments: Sequence[str]) -> int:
+    import typer
+    from typer.main import get_command
+
+    from ui.app import app
+
+    try:
+        answer = get_command(app).main(args=list(arguments), prog_name="xattn", standalone_mode=False)
+    except typer.Abort:
+        return INTERRUPTED
     except typer.TyperException as error:  # a flag or an argument that is not understood
         say(_usage(error))
         return error.exit_code
-    except XattnError as error:
-        say(str(error))
-        return MISTAKE
-    except BrokenPipeError:  # the reader left, as in `xattn words | head`; the last flush must not complain either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except Exception as error:  # noqa: BLE001  the outermost place: nothing is hidden, it is told in one line
-        if os.environ.get("XATTN_TRACEBACK") == "1":
-            traceback.print_exc()
-        say(_unexpected(error))
-        return FAILED
-    if answer == INTERRUPTED:
-        say("Interrupted.")
     return answer if isinstance(answer, int) else DONE
 
 
-def _usage(error: typer.TyperException) -> str:
+def _usage(error: TyperException) -> str:
     """What typer found, in one sentence, and where to read on; a bare `xattn` has its help instead."""
     message = error.format_message().strip()
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -98,17 +80,21 @@ def _usage(error: typer.TyperException) -> str:
     return f"{' '.join(message.split())} See {command} --help."
 
 
-def _unexpected(error: Exception) -> str:
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether an interrupt lies under this error: Python itself wraps what is raised in a class's `__set_name__`."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _failed(error: Exception) -> int:
+    wanted = os.environ.get("XATTN_TRACEBACK") == "1"
+    if wanted:
+        traceback.print_exception(error)
     lines = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    hint = "" if os.environ.get("XATTN_TRACEBACK") == "1" else " (XATTN_TRACEBACK=1 shows where)"
-    return f"xattn failed with {what}{hint}"
-
-
-def main() -> None:
-    """The console script."""
-    settle()
-    sys.exit(run(sys.argv[1:]))
+    say(f"xattn failed with {what}{'' if wanted else ' (XATTN_TRACEBACK=1 shows where)'}")
+    return FAILED
 
 
 if __name__ == "__main__":

@@ -32,29 +32,29 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """The flags that set a recipe's fields; None where one was not given."""
+    """The flags that set a recipe's fields, as they were typed; None where one was not given."""
 
-    seed: int | None = None
-    steps: int | None = None
+    seed: str | None = None
+    steps: str | None = None
     size: str | None = None
     scheduler: str | None = None
-    guidance: float | None = None
+    guidance: str | None = None
     negative: str | None = None
 
     def fields(self) -> RecipeFields:
-        """The same as a recipe's fields."""
+        """The same as a recipe's fields. Raises BadValue for what is no number or size; the Recipe checks the rest."""
         made: RecipeFields = {}
         if self.seed is not None:
-            made["seed"] = self.seed
+            made["seed"] = parse_whole("--seed", self.seed)
         if self.steps is not None:
-            made["num_inference_steps"] = self.steps
+            made["num_inference_steps"] = parse_whole("--steps", self.steps)
         if self.size is not None:
             made["width"], made["height"] = parse_size(self.size)
         if self.scheduler is not None:
             # the noise levels go with the scheduler that they were for, unless its name brings some
             made["scheduler"], made["sigmas"] = self.scheduler, "model"
         if self.guidance is not None:
-            made["guidance_scale"] = self.guidance
+            made["guidance_scale"] = parse_number("--guidance", self.guidance)
         if self.negative is not None:
             made["negative_prompt"] = self.negative
         return made
@@ -130,11 +130,34 @@ def seeds(first: int | None, count: int) -> tuple[int, ...]:
     return tuple(range(start, start + count))
 
 
+def parse_whole(flag: str, text: str) -> int:
+    """A whole number as it was typed. Raises BadValue, which typer's own message does not: it hides what was given."""
+    try:
+        return int(text)
+    except ValueError as error:  # Python reads no more than 4,300 digits
+        raise BadValue(flag, _shortened(text), "a whole number such as 20") from error
+
+
+def parse_number(flag: str, text: str) -> float:
+    """A number as it was typed. Raises BadValue."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise BadValue(flag, _shortened(text), "a number such as 7.5") from error
+
+
+def _shortened(text: str, limit: int = 40) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
 def parse_size(size: str) -> tuple[int, int]:
     """Width and height in pixels from "512x768". Raises BadValue."""
     found = re.fullmatch(r"\s*(\d{1,9})\s*[xX×*]\s*(\d{1,9})\s*", size)
     if found is None:
         raise BadValue(
-            "--size", size, f"WIDTHxHEIGHT in pixels, each a multiple of 8 up to {MAX_SIDE}", "Try --size 128x128"
+            "--size",
+            _shortened(size),
+            f"WIDTHxHEIGHT in pixels, each a multiple of 8 up to {MAX_SIDE}",
+            "Try --size 128x128",
         )
     return int(found[1]), int(found[2])

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ui.process import without_collection
 from ui.progress import Bar, bar
-from ui.request import DEFAULT_MODEL, Flags, Wanted, check_model, seeds, wanted
+from ui.request import DEFAULT_MODEL, Flags, Wanted, check_model, parse_whole, seeds, wanted
 
 if TYPE_CHECKING:
     from pipelines.pipeline import Pipeline, Result
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 _GPU_BATCH = 4
 """Pictures drawn at once on a GPU. One on a CPU: no faster together, and the first is there sooner."""
 
-Model = Annotated[str | None, typer.Option(help="A model's name or folder.", show_default=DEFAULT_MODEL)]
+Model = Annotated[
+    str | None, typer.Option(metavar="NAME|PATH", help="A model's name or folder.", show_default=DEFAULT_MODEL)
+]
 Argument = Annotated[
     str,
     typer.Argument(
@@ -42,31 +45,37 @@ Out = Annotated[
 def generate(
     argument: Argument,
     seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same picture.", show_default="random")
+        str | None, typer.Option(metavar="N", help="The same seed gives the same picture.", show_default="random")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.", show_default="the model's")] = None,
+    steps: Annotated[str | None, typer.Option(metavar="N", help="Denoising steps.", show_default="the model's")] = None,
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Pixels, multiples of 8.", show_default="the model's")
     ] = None,
     scheduler: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="ddim, euler, euler_a, dpmpp_2m, dpmpp_2m_sde, unipc or lcm; web UIs' names such as 'DPM++ 2M Karras' "
             "do too.",
             show_default="the model's",
         ),
     ] = None,
     guidance: Annotated[
-        float | None, typer.Option(help="How strictly to follow the prompt; 1 is none.", show_default="the model's")
+        str | None,
+        typer.Option(metavar="X", help="How strictly to follow the prompt; 1 is none.", show_default="the model's"),
     ] = None,
-    negative: Annotated[str | None, typer.Option(help="What to keep out of the picture.", show_default=False)] = None,
+    negative: Annotated[
+        str | None, typer.Option(metavar="PROMPT", help="What to keep out of the picture.", show_default=False)
+    ] = None,
     model: Model = None,
-    count: Annotated[int, typer.Option(help="How many pictures; each has the next seed.")] = 1,
+    count: Annotated[str, typer.Option(metavar="N", help="How many pictures; each has the next seed.")] = "1",
     out: Out = "out",
     as_json: Annotated[bool, typer.Option("--json", help="Print only JSON: file, seed, recipe and seconds.")] = False,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or float64.")] = "float32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "cpu",
-    backend: Annotated[str, typer.Option(help="How attention is computed: `xattn doctor` lists the ways.")] = "auto",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="float32, bfloat16, float16 or float64.")] = "float32",
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …")] = "cpu",
+    backend: Annotated[
+        str, typer.Option(metavar="NAME", help="How attention is computed: `xattn doctor` lists the ways.")
+    ] = "auto",
 ) -> None:
     """Draw from a prompt, or draw an earlier picture again.
 
@@ -75,8 +84,9 @@ def generate(
     from ui.outputs import Output
 
     asked = wanted(argument, Flags(seed, steps, size, scheduler, guidance, negative), model)
-    recipes = [replace(asked.recipe, seed=one, model=None) for one in seeds(asked.recipe.seed, count)]
-    output = Output.at(out, count)
+    series = seeds(asked.recipe.seed, parse_whole("--count", count))
+    recipes = [replace(asked.recipe, seed=one, model=None) for one in series]
+    output = Output.at(out, len(series))
     with bar(f"Loading {Path(asked.model).name}") as shown:
         pipe = load(asked.model, dtype, device, backend)
         for notice in _notices(pipe, asked, explicit=model is not None):
@@ -92,9 +102,10 @@ def generate(
 
 def load(model: str, dtype: str = "float32", device: str = "cpu", backend: str = "auto") -> Pipeline:
     """The pipeline; here its libraries are imported, which takes seconds."""
-    from pipelines.pipeline import Pipeline
+    with without_collection():
+        from pipelines.pipeline import Pipeline
 
-    return Pipeline.from_pretrained(model, dtype=dtype, device=device, backend=backend)
+        return Pipeline.from_pretrained(model, dtype=dtype, device=device, backend=backend)
 
 
 def draw(pipe: Pipeline, recipes: list[Recipe], shown: Bar) -> Iterator[Result]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ui.commands.generate import Model
+from ui.progress import bar
 from ui.request import DEFAULT_MODEL
 from ui.terminal import answers
 
@@ -34,7 +35,9 @@ def words(
     name, folder = locate(model or DEFAULT_MODEL)
     vocabulary = Vocabulary.from_folder(folder)
     if prompt is not None:
-        print_ledger(answers(), read(folder, prompt), vocabulary)
+        with bar(f"Loading {name}"):
+            ledger = read(folder, prompt)
+        print_ledger(answers(), ledger, vocabulary)
     elif vocabulary is not None:
         print_vocabulary(answers(), name, vocabulary)
     else:

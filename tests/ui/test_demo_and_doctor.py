@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.ui.conftest import Xattn
+from ui.doctor import examine
+from xattn.backends import BACKENDS
+
+
+def test_the_demo_draws_into_out_and_says_where_and_what_next(xattn: Xattn, model: Path, here: Path) -> None:
+    done = xattn("demo", "--model", model)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith('out/demo.png: "a fox on purple", seed 7')
+    assert "xattn generate out/demo.png" in done.out
+    first = (here / "out" / "demo.png").read_bytes()
+    assert xattn("demo", "--model", model).code == 0
+    assert [path.name for path in (here / "out").iterdir()] == ["demo.png"], "the same picture, in the same place"
+    assert (here / "out" / "demo.png").read_bytes() == first
+
+
+def test_a_demo_that_cannot_write_says_so_before_it_loads(xattn: Xattn, here: Path) -> None:
+    (here / "out").write_text("")
+    done = xattn("demo", "--model", "no-such")
+    assert (done.code, done.out) == (2, "")
+    assert "Cannot write" in done.err
+
+
+def test_doctor_names_every_backend_in_autos_order_and_why(xattn: Xattn) -> None:
+    done = xattn("doctor")
+    findings = list(examine())
+    assert done.code == (1 if any(finding.state == "bad" for finding in findings) else 0)
+    backends = [finding for finding in findings if finding.what.startswith("backend ")]
+    assert [finding.what.split()[1] for finding in backends][: len(BACKENDS)] == [backend.name for backend in BACKENDS]
+    assert sum("auto takes it" in finding.detail for finding in backends[: len(BACKENDS)]) >= 1
+    assert all(finding.detail for finding in findings)
+    text = " ".join(done.out.split())
+    for what in ("python", "memory", "torch", "CUDA", "xformers", "diffusers", "model", "cache", "backend sdpa"):
+        assert what in text
+
+
+def test_doctor_explains_a_cache_that_cannot_be_written(xattn: Xattn, here: Path, monkeypatch) -> None:
+    (here / "file").write_text("")
+    monkeypatch.setenv("XATTN_CACHE", str(here / "file" / "cache"))
+    (cache,) = [finding for finding in examine() if finding.what == "cache"]
+    assert cache.state == "no"
+    assert "cannot be written" in cache.detail

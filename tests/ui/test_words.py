@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from tests.ui.conftest import Xattn
+
+
+def test_without_a_prompt_the_vocabulary_is_listed_by_kind(xattn: Xattn, model: Path) -> None:
+    done = xattn("words", "--model", model)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.split("\n\n") == [
+        "tiny knows 9 words and phrases.",
+        "object (4)\nfox, cat, dog, ice cream",
+        "color (2)\npurple, red",
+        "filler (3)\na, on, and\n",
+    ]
+
+
+def test_with_a_prompt_every_token_has_its_column_and_word(xattn: Xattn, model: Path) -> None:
+    done = xattn("words", "a Fox [on] ice-cream", "--model", model)
+    rows = [line.split() for line in done.out.splitlines()]
+    assert rows[0] == ["column", "token", "word", "characters"]
+    assert ["2", "fox</w>", "Fox", "2–5"] in rows
+    assert ["3", "[</w>", "6–7"] in rows, "brackets are text, not markup"
+    assert ["8", "cream</w>", "cream", "15–20"] in rows
+    assert "8 of 75 tokens, 5 words." in done.out
+
+
+def test_unknown_words_are_named_with_the_nearest(xattn: Xattn, model: Path) -> None:
+    done = xattn("words", "a foks", "--model", model)
+    assert done.code == 0
+    assert 'does not know "foks". Nearest: fox' in done.out
+
+
+def test_a_model_without_a_vocabulary_says_so(xattn: Xattn, model: Path, tmp_path: Path) -> None:
+    free = shutil.copytree(model, tmp_path / "free", ignore=shutil.ignore_patterns("*.safetensors", "vocabulary.json"))
+    assert "try any" in xattn("words", "--model", free).out
+    assert "2 words" in xattn("words", "a foks", "--model", free).out, "and its weights are never read"
+
+
+def test_mistakes_are_sentences(xattn: Xattn, model: Path, tmp_path: Path) -> None:
+    assert xattn("words", " ", "--model", model).code == 2
+    assert xattn("words", "--model", "no-such").code == 2
+    broken = shutil.copytree(model, tmp_path / "broken")
+    (broken / "vocabulary.json").write_text(json.dumps({"version": 9}))
+    done = xattn("words", "--model", broken)
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
