@@ -19,6 +19,7 @@ from pipelines.borrow import borrow
 from pipelines.canvas import check_pictures, make_canvas
 from pipelines.capture import Capture, Recorder, wanted
 from pipelines.denoise import denoise
+from pipelines.explain import Explanation, explain
 from pipelines.fields import CallFields, with_fields
 from pipelines.fields import RecipeFields as RecipeFields
 from pipelines.ledger import Ledger, Phrase
@@ -219,6 +220,17 @@ class Pipeline:
     def ledger(self, prompt: str) -> Ledger:
         """The tokens and words of a prompt, as this model reads it."""
         return self.model.text.ledger(prompt)
+
+    def explain(
+        self,
+        recipe: str | Recipe,
+        *,
+        words: Words = (),
+        maps: Capture | None = None,
+        **recipe_fields: Unpack[CallFields],
+    ) -> Explanation:
+        """What the same call would do: rows, and for each attention site its lanes, kernel and why, and cost."""
+        return explain(self.model, self.resolve(recipe, **recipe_fields), wanted(words, maps))
 
     def _stream(
         self, recipes: list[Recipe], batch_size: int, capture: Capture | None, cancel: threading.Event | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +12,9 @@ from torch import Tensor
 from pipelines.guidance.guide import Guide
 from pipelines.noise import first_noise
 from pipelines.recipe import Recipe
+from pipelines.site_calls import sites_of
 from pipelines.text import Conditioning, TextEncoder
 from unet import Added, TextContext, UNet
-from xattn.backends import Request, choose
 from xattn.errors import BadModel
 from xattn.program import StepProgram
 from xattn.sites import Role, Row
@@ -56,23 +55,9 @@ class Plan:
 
     def kernels(self, unet: UNet, latents: Tensor) -> Counter[str]:
         """Calls of `attend` that one step makes, by the backend that `auto` or the unet's own choice gives them."""
-        calls: Counter[str] = Counter()
-        text = self.conditioning.hidden.shape[1]
-        for site in unet.sites:
-            queries = math.prod(math.ceil(side / site.downsampling) for side in latents.shape[-2:])
-            request = Request(
-                batch=len(self.rows),
-                heads=site.heads,
-                kv_heads=site.heads,
-                queries=queries,
-                keys=text if site.cross else queries,
-                head_dim=site.head_dim,
-                value_dim=site.head_dim,
-                dtype=latents.dtype,
-                device=latents.device.type,
-            )
-            calls[choose(request, unet.backend).name] += 1
-        return calls
+        latent = (latents.shape[-2], latents.shape[-1])
+        sites = sites_of(unet, latent, len(self.rows), self.conditioning.hidden.shape[1])
+        return Counter(site.kernel for site in sites)
 
 
 def rows_for(images: int, roles: Sequence[Role]) -> tuple[Row, ...]:
