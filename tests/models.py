@@ -27,8 +27,13 @@ def spread(module: nn.Module, seed: int) -> None:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * gain * fan_in**-0.5)
 
 
-def write_model(folder: Path, *, seed: int = 0, prediction: str = "epsilon", latent_channels: int = 4) -> Path:
-    """A Stable Diffusion 1 in small: f8 autoencoder, three-level UNet, two-layer text tower, 64-px pictures."""
+def write_model(
+    folder: Path, *, seed: int = 0, prediction: str = "epsilon", latent_channels: int = 4, inpaints: bool = False
+) -> Path:
+    """A Stable Diffusion 1 in small: f8 autoencoder, two-level UNet, two-layer text tower, 64-px pictures.
+
+    inpaints: the UNet reads a mask and a masked picture too, as Stable Diffusion's inpainting models do.
+    """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -50,7 +55,7 @@ def write_model(folder: Path, *, seed: int = 0, prediction: str = "epsilon", lat
     )
     unet = UNet2DConditionModel(
         sample_size=8,
-        in_channels=latent_channels,
+        in_channels=2 * latent_channels + 1 if inpaints else latent_channels,
         out_channels=latent_channels,
         block_out_channels=(32, 64),
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
