@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.files import cache_root, check_writable, write_whole
+from pipelines.files import cache_root, check_writable, write_new, write_whole
 from xattn.errors import CannotWrite
 
 
@@ -65,3 +65,22 @@ def test_the_cache_root_is_where_the_user_says(monkeypatch, tmp_path):
     monkeypatch.setenv("XATTN_CACHE", "")
     monkeypatch.setenv("HOME", "/somewhere")
     assert cache_root() == Path("/somewhere/.cache/xattn")
+
+
+def test_a_new_file_is_written_whole(tmp_path):
+    assert write_new(tmp_path / "a.bin", b"one").read_bytes() == b"one"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["with links", "without links"])
+def test_a_new_file_never_replaces_one_that_is_there(tmp_path, monkeypatch, links):
+    def no_links(*_):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not links:  # as on FAT
+        monkeypatch.setattr(os, "link", no_links)
+    path = write_new(tmp_path / "a.bin", b"one")
+    with pytest.raises(FileExistsError):
+        write_new(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [path]

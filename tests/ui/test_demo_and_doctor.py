@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.ui.conftest import Xattn
@@ -10,11 +11,11 @@ from xattn.backends import BACKENDS
 def test_the_demo_draws_into_out_and_says_where_and_what_next(xattn: Xattn, model: Path, here: Path) -> None:
     done = xattn("demo", "--model", model)
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith('out/demo.png: "a fox on purple", seed 7')
+    assert re.match(r'out/demo.png +"a fox on purple", seed 7, .*\nout/demo-words.png +.*fox and purple', done.out)
     assert "xattn generate out/demo.png" in done.out
     first = (here / "out" / "demo.png").read_bytes()
     assert xattn("demo", "--model", model).code == 0
-    assert [path.name for path in (here / "out").iterdir()] == ["demo.png"], "the same picture, in the same place"
+    assert sorted(path.name for path in (here / "out").iterdir()) == ["demo-words.png", "demo.png"]
     assert (here / "out" / "demo.png").read_bytes() == first
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.files import write_whole
 from pipelines.recipe import Recipe
 from ui.commands.generate import Model, draw, load, unknown_words
 from ui.progress import bar
 from ui.request import DEFAULT_MODEL
 
-PROMPT, SEED = "a fox on purple", 7
+if TYPE_CHECKING:
+    from pipelines.pipeline import Result
+
+PROMPT, SEED, WORDS = "a fox on purple", 7, ("fox", "purple")
 NEXT = """
 Next:
   {xattn} generate "a cat above a pizza on yellow" --seed 3 --count 4
@@ -28,7 +33,7 @@ def demo(
     out: Annotated[str, typer.Option(metavar="DIR", help="The folder that the picture goes to.")] = "out",
     model: Model = None,
 ) -> None:
-    """Draw a first picture into out/ and say what to try next."""
+    """Draw a first picture into out/, with a map of where its words went, and say what to try next."""
     from ui.outputs import Output
 
     Output.at(f"{out}/", 1)
@@ -37,12 +42,24 @@ def demo(
         pipe = load(name)
         for notice in unknown_words(pipe, PROMPT):
             shown.say(notice)
-        result = next(draw(pipe, [Recipe(prompt=PROMPT, seed=SEED)], shown))
+        result = next(draw(pipe, [Recipe(prompt=PROMPT, seed=SEED)], shown, WORDS))
     Path(out).mkdir(parents=True, exist_ok=True)
-    # the same picture every time, so a second run replaces it
+    # the same pictures every time, so a second run replaces them
     file = result.save(Path(out, "demo.png"))
-    print(f'{file}: "{PROMPT}", seed {SEED}, drawn in {result.stats.seconds:.1f} s.')
+    words = write_whole(Path(out, "demo-words.png"), _sheet(result))
+    print(f'{file}        "{PROMPT}", seed {SEED}, drawn in {result.stats.seconds:.1f} s')
+    print(f"{words}  where its words looked: {' and '.join(WORDS)}")
     print(NEXT.format(xattn=_called(), file=file))
+
+
+def _sheet(result: Result) -> bytes:
+    """The picture and a heat map for each word, side by side, as a PNG."""
+    from pipelines.figures import contact_sheet
+
+    assert result.maps is not None, "words were asked for"
+    buffer = io.BytesIO()
+    contact_sheet(result.image, result.maps, title=PROMPT).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def _called() -> str:

@@ -108,15 +108,16 @@ def load(model: str, dtype: str = "float32", device: str = "cpu", backend: str =
         return Pipeline.from_pretrained(model, dtype=dtype, device=device, backend=backend)
 
 
-def draw(pipe: Pipeline, recipes: list[Recipe], shown: Bar) -> Iterator[Result]:
-    """The results in order, each as soon as it is there, with the bar moving along."""
+def draw(pipe: Pipeline, recipes: list[Recipe], shown: Bar, words: tuple[str, ...] = ()) -> Iterator[Result]:
+    """The results in order, each as soon as it is there, with the bar moving along; `words` are those with maps."""
     from pipelines.pipeline import Finished, StepEvent
+    from pipelines.stages import stages
 
     resolved = [pipe.resolve(recipe) for recipe in recipes]
     batch = 1 if pipe.model.device.type == "cpu" else _GPU_BATCH
-    shown.begin("Drawing", sum(recipe.num_inference_steps or 0 for recipe in resolved))
+    shown.begin("Drawing", sum(stage.runs for recipe in resolved for stage in stages(recipe)))
     for start in range(0, len(resolved), batch):
-        for event in pipe.stream(resolved[start : start + batch], batch_size=batch):
+        for event in pipe.stream(resolved[start : start + batch], words=words, batch_size=batch):
             if isinstance(event, StepEvent):
                 shown.advance(event.images)
             elif isinstance(event, Finished):
