@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -21,6 +23,7 @@ from xattn.program import Program
 from xattn.space import Space
 
 HERE = ["sdpa", "tiled", "explicit"]
+AT: tuple[Literal["model", "edited", "here"], ...] = ("model", "edited", "here")
 SPACE = Space(rows=3, heads=2, queries=16, keys="text", tokens={"text": 11, "image:0": 4})
 
 
@@ -48,6 +51,18 @@ def test_taps_never_change_a_bit(backend: str, case: tuple[Problem, Space, list[
     seen = [*parts, p.Watch(torch.ones(space.width(space.keys), 1), "edited")]
     bare = [part for part in parts if not isinstance(part, p.Watch)]
     assert torch.equal(output(narrow, seen, backend, space), output(narrow, bare, backend, space))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("plain", ["text", "self"])
+def test_a_program_that_only_watches_leaves_the_plain_call_bit_for_bit(
+    plain: str, backend: str, dtype: torch.dtype
+) -> None:
+    case, space = problem(plain, dtype), replace(SPACE, keys=plain)
+    taps: list[Part] = [p.Watch(torch.eye(space.width(plain)), at, on) for at in AT for on in (None, (1, 4))]
+    expected = attend(case.query, *case.sources[plain], backend=backend)
+    assert torch.equal(output(case, taps, backend, space), expected)
 
 
 NOTHING: dict[str, Callable[[], Part]] = {
