@@ -103,6 +103,10 @@ class AttentionMaps:
         text, occurrence = phrase_parts(word)
         return text if occurrence == 1 else f"{text} ({occurrence})"
 
+    def file_name(self, word: Phrase) -> str:
+        """The word as a file's name without a suffix, its own among these words."""
+        return re.sub(r"[^\w]+", "-", self.label(word)).strip("-") or f"word-{self._place(word) + 1}"
+
     def to_numpy(self) -> NDArray[np.float32]:
         """`values`, a copy: [word, step, layer, head, y, x]."""
         return self.values.copy()
@@ -113,7 +117,7 @@ class AttentionMaps:
         root.mkdir(parents=True, exist_ok=True)
         written = []
         for place, word in enumerate(self.words):
-            name = re.sub(r"[^\w]+", "-", self.label(word)).strip("-") or f"word-{place + 1}"
+            name = self.file_name(word)
             target = root / f"{name}.npy"
             written += [
                 write_whole(target, _npy(self.values[place])),

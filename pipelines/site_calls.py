@@ -37,7 +37,7 @@ class SiteExplanation:
 def sites_of(
     unet: UNet, latent: tuple[int, int], rows: int, text_tokens: int, *, watched: int = 0
 ) -> tuple[SiteExplanation, ...]:
-    """Every site's plain call for a batch of `rows` on a latent (height, width); `watched` columns are read.
+    """Every site's plain call for a batch of `rows` on a latent (height, width); `watched` words are read.
 
     Raises Unsupported where the UNet's backend cannot do a call, and says why.
     """
@@ -56,7 +56,7 @@ def sites_of(
                 kernel=choose(request, unet.backend).name,
                 why=asked,
                 flops=2 * rows * site.heads * request.queries * request.keys * (2 * site.head_dim),
-                program=(f"watch {watched} columns",) if watched and site.cross else (),
+                program=(f"watch {watched} {'word' if watched == 1 else 'words'}",) if watched and site.cross else (),
             )
         )
     return tuple(made)

@@ -8,7 +8,9 @@ import typer
 
 from ui.commands.demo import demo
 from ui.commands.doctor import doctor
+from ui.commands.explain import explain
 from ui.commands.generate import generate
+from ui.commands.maps import maps
 from ui.commands.words import words
 from xattn import __version__
 
@@ -24,7 +26,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 a mistake in what was asked, 1 anything else, 130 interrupted.",
 )
 app.command()(generate)
+app.command()(maps)
 app.command()(words)
+app.command()(explain)
 app.command()(doctor)
 app.command()(demo)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import checks
+from pipelines.assets import Asset
 from pipelines.metadata import read_recipe
 from pipelines.recipe import MAX_SEED, MAX_SIDE, ModelRef, Recipe
 from ui.outputs import IMAGE_SUFFIXES
@@ -25,6 +26,9 @@ _FLAGS = {
     "num_inference_steps": "--steps",
     "guidance_scale": "--guidance",
     "negative_prompt": "--negative",
+    "init": "--init",
+    "strength": "--strength",
+    "mask": "--mask",
     "width": "the width in --size",
     "height": "the height in --size",
 }
@@ -40,6 +44,9 @@ class Flags:
     scheduler: str | None = None
     guidance: str | None = None
     negative: str | None = None
+    init: str | None = None
+    strength: str | None = None
+    mask: str | None = None
 
     def fields(self) -> RecipeFields:
         """The same as a recipe's fields. Raises BadValue for what is no number or size; the Recipe checks the rest."""
@@ -57,6 +64,12 @@ class Flags:
             made["guidance_scale"] = parse_number("--guidance", self.guidance)
         if self.negative is not None:
             made["negative_prompt"] = self.negative
+        if self.init is not None:
+            made["init"] = read_picture("--init", self.init)
+        if self.strength is not None:
+            made["strength"] = parse_number("--strength", self.strength)
+        if self.mask is not None:
+            made["mask"] = read_picture("--mask", self.mask)
         return made
 
 
@@ -148,6 +161,14 @@ def parse_number(flag: str, text: str) -> float:
 
 def _shortened(text: str, limit: int = 40) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def read_picture(flag: str, path: str) -> Asset:
+    """A picture's file. Raises BadValue."""
+    try:
+        return Asset.from_file(path)
+    except BadValue as error:
+        raise BadValue(flag, path, error.expected, error.remedy) from error
 
 
 def parse_size(size: str) -> tuple[int, int]:

@@ -25,6 +25,7 @@ NEXT = """
 Next:
   {xattn} generate "a cat above a pizza on yellow" --seed 3 --count 4
   {xattn} generate {file} --steps 40      the same picture, drawn in finer steps
+  {xattn} maps "a cat on red" --seed 1    where each word looked, as pictures and numbers
   {xattn} words                           what this model knows
   {xattn} --help"""
 
@@ -42,7 +43,9 @@ def demo(
         pipe = load(name)
         for notice in unknown_words(pipe, PROMPT):
             shown.say(notice)
-        result = next(draw(pipe, [Recipe(prompt=PROMPT, seed=SEED)], shown, WORDS))
+        from pipelines.capture import Capture
+
+        result = next(draw(pipe, [Recipe(prompt=PROMPT, seed=SEED)], shown, Capture(WORDS)))
     Path(out).mkdir(parents=True, exist_ok=True)
     # the same pictures every time, so a second run replaces them
     file = result.save(Path(out, "demo.png"))

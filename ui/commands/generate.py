@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ui.process import without_collection
+from pipelines.metadata import keep_assets
 from ui.progress import Bar, bar
 from ui.request import DEFAULT_MODEL, Flags, Wanted, check_model, parse_whole, seeds, wanted
 
 if TYPE_CHECKING:
+    from pipelines.capture import Capture
     from pipelines.pipeline import Pipeline, Result
     from pipelines.recipe import Recipe
 
@@ -67,6 +69,16 @@ def generate(
     negative: Annotated[
         str | None, typer.Option(metavar="PROMPT", help="What to keep out of the picture.", show_default=False)
     ] = None,
+    init: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A picture to begin with, stretched to the size.")
+    ] = None,
+    strength: Annotated[
+        str | None,
+        typer.Option(metavar="X", help="How much of it is drawn anew, 0 to 1.", show_default="0.8"),
+    ] = None,
+    mask: Annotated[
+        str | None, typer.Option(metavar="FILE", help="White where it is redrawn; of the picture's size.")
+    ] = None,
     model: Model = None,
     count: Annotated[str, typer.Option(metavar="N", help="How many pictures; each has the next seed.")] = "1",
     out: Out = "out",
@@ -83,7 +95,9 @@ def generate(
     """
     from ui.outputs import Output
 
-    asked = wanted(argument, Flags(seed, steps, size, scheduler, guidance, negative), model)
+    flags = Flags(seed, steps, size, scheduler, guidance, negative, init, strength, mask)
+    asked = wanted(argument, flags, model)
+    keep_assets(asked.recipe)  # a picture that is to be drawn from again must be there: told before anything is drawn
     series = seeds(asked.recipe.seed, parse_whole("--count", count))
     recipes = [replace(asked.recipe, seed=one, model=None) for one in series]
     output = Output.at(out, len(series))
@@ -108,8 +122,8 @@ def load(model: str, dtype: str = "float32", device: str = "cpu", backend: str =
         return Pipeline.from_pretrained(model, dtype=dtype, device=device, backend=backend)
 
 
-def draw(pipe: Pipeline, recipes: list[Recipe], shown: Bar, words: tuple[str, ...] = ()) -> Iterator[Result]:
-    """The results in order, each as soon as it is there, with the bar moving along; `words` are those with maps."""
+def draw(pipe: Pipeline, recipes: list[Recipe], shown: Bar, maps: Capture | None = None) -> Iterator[Result]:
+    """The results in order, each as soon as it is there, with the bar moving along; `maps`: what is watched."""
     from pipelines.pipeline import Finished, StepEvent
     from pipelines.stages import stages
 
@@ -117,7 +131,7 @@ def draw(pipe: Pipeline, recipes: list[Recipe], shown: Bar, words: tuple[str, ..
     batch = 1 if pipe.model.device.type == "cpu" else _GPU_BATCH
     shown.begin("Drawing", sum(stage.runs for recipe in resolved for stage in stages(recipe)))
     for start in range(0, len(resolved), batch):
-        for event in pipe.stream(resolved[start : start + batch], words=words, batch_size=batch):
+        for event in pipe.stream(resolved[start : start + batch], maps=maps, batch_size=batch):
             if isinstance(event, StepEvent):
                 shown.advance(event.images)
             elif isinstance(event, Finished):
