@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import io
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,9 +100,11 @@ class Asset:
         return {"sha256": self.sha256, "media": self.media, "width": self.width, "height": self.height, "data": data}
 
     @classmethod
-    def from_document(cls, document: Mapping[str, object]) -> Asset:
+    def from_document(cls, document: object) -> Asset:
         """Back from `document`; what is said of the data is checked against it. Raises BadValue, UnknownName."""
         known = ("sha256", "media", "width", "height", "data")
+        if not isinstance(document, Mapping):
+            raise BadValue("asset", document, f"an object with {', '.join(known)}", "A recipe never names a file")
         for name in document:
             if name not in known:
                 raise UnknownName("asset field", name, known)
@@ -146,6 +148,12 @@ class AssetStore:
                 raise CannotWrite(self.root, f"{error.strerror}; set XATTN_CACHE to another folder") from error
             write_whole(path, asset.data)
         return replace(asset, data=None)
+
+    def keep(self, assets: Iterable[Asset]) -> None:
+        """Keep those that are too large to travel inside a recipe's JSON. Raises CannotWrite."""
+        for asset in assets:
+            if asset.data is not None and len(asset.data) > INLINE_BYTES:
+                self.put(asset)
 
     def get(self, asset: Asset) -> Asset:
         """The asset with its data, its own or the store's. Raises BadValue where they are missing or damaged."""

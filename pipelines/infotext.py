@@ -12,6 +12,8 @@ import re
 from pipelines.recipe import Recipe
 from pipelines.sampler_names import SCHEDULERS
 
+# as AUTOMATIC1111's web UI calls them
+UPSCALERS = {"latent-bicubic": "Latent (bicubic)", "latent-nearest": "Latent (nearest)", "pixel-lanczos": "Lanczos"}
 _NEGATIVE = "Negative prompt:"
 
 
@@ -40,9 +42,27 @@ def _settings(recipe: Recipe, version: str) -> list[tuple[str, str]]:
         ("RNG", "CPU" if recipe.noise == "cpu" else "NV"),
         ("Variation seed", recipe.variation_seed if recipe.variation_strength else None),
         ("Variation seed strength", recipe.variation_strength or None),
+        ("Denoising strength", _denoising(recipe)),
+        *_hires(recipe),
         ("Version", version),
     )
     return [(key, str(value)) for key, value in settings if value is not None]
+
+
+def _denoising(recipe: Recipe) -> float | None:
+    if recipe.init is not None:
+        return recipe.strength
+    return recipe.passes[0].denoise if len(recipe.passes) == 1 else None
+
+
+def _hires(recipe: Recipe) -> tuple[tuple[str, object], ...]:
+    """The keys for a second pass; web UIs have none for a third, nor for a second one from a picture."""
+    if len(recipe.passes) != 1 or recipe.init is not None:
+        return ()
+    (upscale,) = recipe.passes
+    scale = repr(upscale.scale).removesuffix(".0")
+    upscaler = UPSCALERS[upscale.method]
+    return (("Hires upscale", scale), ("Hires steps", upscale.steps), ("Hires upscaler", upscaler))
 
 
 def _prompt(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines import recipe_json
+from pipelines.assets import INLINE_BYTES, AssetStore
 from pipelines.files import check_writable, write_whole
 from pipelines.infotext import infotext
 from pipelines.png_text import SIGNATURE, BrokenPng, read_text
@@ -53,9 +54,19 @@ def check_output(path: str | Path) -> Path:
 
 
 def save_png(picture: Picture, path: str | Path) -> Path:
-    """Write a PNG with its recipe inside, whole or not at all; an older file there is replaced. Raises CannotWrite."""
+    """Write a PNG with its recipe inside, whole or not at all; an older file there is replaced. Raises CannotWrite.
+
+    Pictures that the recipe refers to go into it too, or, where they are large, into the store in the cache root.
+    """
     target = check_output(path)
+    keep_assets(picture.recipe)
     return write_whole(target, png_bytes(picture))
+
+
+def keep_assets(recipe: Recipe) -> None:
+    """Keep what the recipe's JSON leaves out, so that it can be drawn again from a file. Raises CannotWrite."""
+    if any(asset.data is not None and len(asset.data) > INLINE_BYTES for asset in recipe.assets):
+        AssetStore.default().keep(recipe.assets)
 
 
 def png_bytes(picture: Picture) -> bytes:

@@ -273,6 +273,12 @@ class Recipe:
         )
 
     @property
+    def assets(self) -> tuple[Asset, ...]:
+        """Every picture that it refers to, its source's too."""
+        own = tuple(asset for asset in (self.init, self.mask) if asset is not None)
+        return own if self.source is None else own + self.source.assets
+
+    @property
     def hash(self) -> str:
         """sha256 of the portable recipe's canonical JSON, each asset being its sha256.
 
