@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ui.process import without_collection
 from pipelines.metadata import keep_assets
+from ui.process import without_collection
 from ui.progress import Bar, bar
 from ui.request import DEFAULT_MODEL, Flags, Wanted, check_model, parse_whole, seeds, wanted
 

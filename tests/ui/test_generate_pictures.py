@@ -1,0 +1,72 @@
+"""`xattn generate` from a picture, and inside a mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.metadata import read_recipe
+from tests.ui.conftest import Xattn
+
+
+@pytest.fixture
+def pictures(here: Path) -> Path:
+    """photo.png, too large to travel in a recipe; mask.png of its size; small.png of another; text.png, no picture."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (200, 240, 3), np.uint8)).save(here / "photo.png")
+    mask = Image.new("L", (240, 200))
+    mask.paste(255, (40, 40, 200, 160))
+    mask.save(here / "mask.png")
+    Image.new("L", (24, 20), 255).save(here / "small.png")
+    (here / "text.png").write_text("no picture")
+    return here
+
+
+def same(one: str, other: str) -> bool:
+    with Image.open(one) as first, Image.open(other) as second:
+        return first.tobytes() == second.tobytes()
+
+
+def test_a_picture_and_a_mask_become_the_recipe(xattn: Xattn, model: Path, pictures: Path, tmp_path: Path) -> None:
+    done = xattn(
+        "generate", "a fox", "--init", "photo.png", "--mask", "mask.png", "--strength", 0.5, "--model", model,
+        "--seed", 3, "--out", "fox.png",
+    )  # fmt: skip
+    assert done == (0, "fox.png\n", "")
+    recipe = read_recipe("fox.png")
+    assert recipe.init is not None
+    assert recipe.mask is not None
+    assert (recipe.strength, recipe.init.width, recipe.mask.height) == (0.5, 240, 200)
+    assert recipe.init.data is None, "a large picture lies in the store"
+    assert recipe.mask.data is not None, "a small one travels along"
+    assert b"photo.png" not in (pictures / "fox.png").read_bytes()
+    (pictures / "photo.png").unlink()
+    assert xattn("generate", "fox.png", "--model", model, "--out", "again.png").code == 0
+    assert same("fox.png", "again.png")
+    assert xattn("generate", "a fox", "--model", model, "--seed", 3, "--out", "plain.png").code == 0
+    assert not same("fox.png", "plain.png")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--mask", "mask.png"), ("init",)),
+        (("--strength", "0.5"), ("init",)),
+        (("--init", "photo.png", "--mask", "small.png"), ("--mask", "24x20", "240x200")),
+        (("--init", "photo.png", "--strength", "nan"), ("--strength", "nan")),
+        (("--init", "photo.png", "--strength", "much"), ("--strength", "much")),
+        (("--init", "none.png"), ("--init", "none.png", "No such file")),
+        (("--init", "text.png"), ("--init", "text.png", "PNG, JPEG or WebP")),
+    ],
+)
+def test_what_cannot_be_drawn_is_a_sentence(
+    xattn: Xattn, model: Path, pictures: Path, flags: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    done = xattn("generate", "a fox", *flags, "--model", model, "--out", "fox.png")
+    assert (done.code, done.out) == (2, "")
+    assert len(done.err.strip().splitlines()) == 1
+    assert all(word in done.err for word in words), done.err
+    assert not (pictures / "fox.png").exists()
