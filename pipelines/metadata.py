@@ -14,6 +14,7 @@ from pipelines import recipe_json
 from pipelines.assets import INLINE_BYTES, AssetStore
 from pipelines.files import check_writable, write_whole
 from pipelines.infotext import infotext
+from pipelines.infotext_reader import Imported, read_infotext
 from pipelines.png_text import SIGNATURE, BrokenPng, read_text
 from pipelines.provenance import Provenance
 from pipelines.recipe import Recipe
@@ -91,6 +92,19 @@ def read_recipe(path: str | Path) -> Recipe:
     return Recipe.from_json(_text(source, RECIPE_KEY))
 
 
+def read_any(path: str | Path) -> Imported:
+    """The recipe in a saved picture, a .json file, or a picture of another tool's, with what could not be brought.
+
+    Raises BadValue with a sentence where there is neither a recipe nor another tool's `parameters`.
+    """
+    source = Path(path)
+    if source.suffix.lower() != ".json":
+        texts = _texts(source)
+        if RECIPE_KEY not in texts and "parameters" in texts:
+            return read_infotext(texts["parameters"])
+    return Imported(read_recipe(source))
+
+
 def read_provenance(path: str | Path) -> Provenance:
     """What a saved picture was made on. Raises BadValue where it does not say."""
     return Provenance.from_document(recipe_json.parse(_text(Path(path), PROVENANCE_KEY)))
@@ -107,23 +121,27 @@ def _bytes(path: Path) -> bytes:
 
 
 def _text(path: Path, key: str) -> str:
-    _check_there(path)
-    try:
-        with path.open("rb") as file:
-            if file.read(len(SIGNATURE)) != SIGNATURE:
-                raise BadValue("path", str(path), _EXPECTED, "This file is no PNG")
-            file.seek(0)
-            texts = read_text(file)
-    except BrokenPng as error:
-        raise BadValue("path", str(path), _EXPECTED, f"This PNG is broken: {error}") from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    texts = _texts(path)
     if key in texts:
         return texts[key]
     other = "only another tool's parameters" if "parameters" in texts else "no recipe"
     raise BadValue(
         "path", str(path), _EXPECTED, f"This picture carries {other}; pictures sent through chats lose theirs"
     )
+
+
+def _texts(path: Path) -> dict[str, str]:
+    _check_there(path)
+    try:
+        with path.open("rb") as file:
+            if file.read(len(SIGNATURE)) != SIGNATURE:
+                raise BadValue("path", str(path), _EXPECTED, "This file is no PNG")
+            file.seek(0)
+            return read_text(file)
+    except BrokenPng as error:
+        raise BadValue("path", str(path), _EXPECTED, f"This PNG is broken: {error}") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _check_there(path: Path) -> None:

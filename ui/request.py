@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pipelines import checks
 from pipelines.assets import Asset
-from pipelines.metadata import read_recipe
+from pipelines.infotext_reader import Imported
+from pipelines.metadata import read_any
 from pipelines.recipe import MAX_SEED, MAX_SIDE, ModelRef, Recipe
 from ui.outputs import IMAGE_SUFFIXES
 from xattn.errors import BadModel, BadValue
@@ -80,11 +81,13 @@ class Wanted:
     recipe: its `model` is what it was made with, if it says
     model: the name or folder to load
     source: the picture or file that the recipe came from; None for a prompt
+    notes: what of another tool's picture could not be brought
     """
 
     recipe: Recipe
     model: str
     source: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 def wanted(argument: str, flags: Flags, model: str | None) -> Wanted:
@@ -93,7 +96,8 @@ def wanted(argument: str, flags: Flags, model: str | None) -> Wanted:
     A name that ends like an image's or in .json is a file, which must be there; anything else is a prompt.
     """
     source = Path(argument) if Path(argument).suffix.lower() in (*IMAGE_SUFFIXES, ".json") else None
-    recipe = Recipe(prompt=argument) if source is None else read_recipe(source)
+    imported = Imported(Recipe(prompt=argument)) if source is None else read_any(source)
+    recipe = imported.recipe
     fields = flags.fields()
     try:
         recipe = replace(recipe, **fields)
@@ -101,7 +105,7 @@ def wanted(argument: str, flags: Flags, model: str | None) -> Wanted:
         if type(error) is BadValue and error.parameter in fields:
             raise BadValue(_FLAGS[error.parameter], error.got, error.expected, error.remedy) from error
         raise
-    return Wanted(recipe, model or _model_of(recipe, source), source)
+    return Wanted(recipe, model or _model_of(recipe, source), source, imported.notes)
 
 
 def _model_of(recipe: Recipe, source: Path | None) -> str:

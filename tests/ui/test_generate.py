@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pipelines.metadata import read_recipe
 from pipelines.recipe import MAX_SEED, Recipe
@@ -234,3 +235,13 @@ def test_an_output_that_cannot_be_written_is_found_before_the_model_is_even_look
         assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
         assert done.err.startswith(f"Cannot write '{out}'"), done.err
     assert files(here) == before
+
+
+def test_a_web_uis_picture_is_drawn_with_what_could_be_brought(xattn: Xattn, model: Path, here: Path) -> None:
+    texts = PngInfo()
+    texts.add_text("parameters", "a fox\nSteps: 3, Sampler: DDIM, CFG scale: 5, Seed: 4, Size: 64x64, Clip skip: 2")
+    Image.new("RGB", (8, 8)).save(here / "theirs.png", pnginfo=texts)
+    done = xattn("generate", "theirs.png", "--model", model, "--out", "ours.png")
+    assert (done.code, done.err) == (0, "Not brought over: Clip skip.\n")
+    recipe = read_recipe("ours.png")
+    assert (recipe.prompt, recipe.seed, recipe.num_inference_steps, recipe.noise) == ("a fox", 4, 3, "nv")

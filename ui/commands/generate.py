@@ -145,6 +145,7 @@ def unknown_words(pipe: Pipeline, prompt: str) -> list[str]:
 
 
 def _notices(pipe: Pipeline, asked: Wanted, explicit: bool) -> Iterator[str]:
+    yield from asked.notes
     other_model = check_model(asked, pipe.model.ref, explicit)
     if other_model is not None:
         yield other_model

@@ -1,0 +1,192 @@
+"""Other tools' pictures: the text that web UIs write under `parameters`, read as a Recipe as far as it goes.
+
+    a (red:1.3) fox
+    Negative prompt: blurry
+    Steps: 30, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 42, Size: 512x768, Model: v1-5
+
+What cannot be brought over is told, never dropped in silence. A text without `RNG:` comes from a tool that drew its
+noise on a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipelines.infotext import UPSCALERS
+from pipelines.recipe import Recipe
+from pipelines.sampler_names import SCHEDULERS, canonical
+from pipelines.upscale import Upscale
+from xattn.errors import BadValue, XattnError
+
+_SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_NEGATIVE = "Negative prompt:"
+_LEAST = 3
+"""Fewer settings than this, and the last line is part of the prompt."""
+_NOT_PART = ("Version", "Model", "Model hash", "VAE", "VAE hash", "RNG", "Schedule type", "Size")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A recipe out of a picture, and one sentence for each thing that could not be brought with it."""
+
+    recipe: Recipe
+    notes: tuple[str, ...] = ()
+
+
+def read_infotext(text: str) -> Imported:
+    """The recipe in a web UI's infotext. Raises BadValue where there is no prompt to be found."""
+    prompt, negative, settings = _split(text)
+    if not prompt.strip():
+        raise BadValue("parameters", text[:80], "a prompt, and settings in its last line", "This text has no prompt")
+    reading = _Reading(settings)
+    fields: dict[str, Any] = {}
+    for key, (name, read) in _FIELDS.items():
+        value = reading.take(key, read)
+        if value is not None:
+            fields[name] = value
+    fields |= reading.size() | reading.scheduler() | reading.noise()
+    recipe = Recipe(prompt, negative_prompt=negative)
+    for group in [*({name: value} for name, value in fields.items()), reading.variation(), reading.hires()]:
+        recipe = reading.tried(recipe, group)
+    return Imported(recipe, (*reading.notes, *reading.rest()))
+
+
+def _split(text: str) -> tuple[str, str, dict[str, str]]:
+    """Prompt, negative prompt and settings, as the tools that write such texts read them."""
+    lines = text.strip().split("\n")
+    found = _SETTING.findall(lines[-1])
+    settings: dict[str, str] = {}
+    if len(found) >= _LEAST:
+        settings = {key: _unquoted(value) for key, value in found}
+        lines = lines[:-1]
+    prompt: list[str] = []
+    negative: list[str] = []
+    into = prompt
+    for line in lines:
+        bare = line.strip()
+        if bare.startswith(_NEGATIVE):
+            into, bare = negative, bare.removeprefix(_NEGATIVE).strip()
+        into.append(bare)
+    return "\n".join(prompt).strip(), "\n".join(negative).strip(), settings
+
+
+def _unquoted(value: str) -> str:
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        try:
+            return str(json.loads(value))
+        except ValueError:
+            return value
+    return value
+
+
+_FIELDS: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "Steps": ("num_inference_steps", int),
+    "CFG scale": ("guidance_scale", float),
+    "Seed": ("seed", int),
+}
+
+
+class _Reading:
+    """Settings as they are used up, and what had to be said about them."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._left = dict(settings)
+        self.notes: list[str] = []
+        self._stochastic = False
+        self._seeded = "Seed" in settings
+
+    def take(self, key: str, read: Callable[[str], object]) -> object:
+        """A setting's value, None where it is not there or cannot be read."""
+        if key not in self._left:
+            return None
+        given = self._left.pop(key)
+        try:
+            return read(given)
+        except ValueError:
+            self.notes.append(f"{key} is {given!r}, which is no number; the model's own is used.")
+            return None
+
+    def tried(self, recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
+        """The recipe with these fields, or without them and with a note why."""
+        try:
+            return replace(recipe, **fields)
+        except XattnError as error:
+            self.notes.append(str(error))
+            return recipe
+
+    def size(self) -> dict[str, int]:
+        """Width and height."""
+        given = self._left.pop("Size", None)
+        if given is None:
+            return {}
+        match = re.fullmatch(r"(\d+)x(\d+)", given)
+        if match is None:
+            self.notes.append(f"Size is {given!r}, which is none; the model's own is used.")
+            return {}
+        return {"width": int(match[1]), "height": int(match[2])}
+
+    def scheduler(self) -> dict[str, str]:
+        """The sampler and its sigmas; newer tools write the sigmas apart, as `Schedule type`."""
+        given, spacing = self._left.pop("Sampler", None), self._left.pop("Schedule type", "")
+        if given is None:
+            return {}
+        try:
+            name, implied = canonical(given)
+        except XattnError as error:
+            self.notes.append(f"{error} The model's own is used.")
+            return {}
+        self._stochastic = SCHEDULERS[name].stochastic
+        karras = implied == "karras" or spacing.casefold() == "karras"
+        if spacing and spacing.casefold() not in ("karras", "automatic", "uniform", "normal"):
+            self.notes.append(f"Schedule type {spacing} is not known here; the model's own sigmas are used.")
+        if karras and not SCHEDULERS[name].karras:
+            self.notes.append(f"{given} has no Karras sigmas here; the model's own are used.")
+            karras = False
+        return {"scheduler": name} | ({"sigmas": "karras"} if karras else {})
+
+    def noise(self) -> dict[str, str]:
+        """Where the noise came from: a GPU, unless the text says otherwise."""
+        given = self._left.pop("RNG", "GPU")
+        if given.casefold() == "cpu" or not self._seeded:
+            return {}
+        if self._stochastic:
+            self.notes.append(
+                "Its sampler drew noise on a GPU at every step, which does not come back here: expect another picture."
+            )
+            return {}
+        return {"noise": "nv"}
+
+    def variation(self) -> dict[str, object]:
+        """Another seed, and how far towards it."""
+        seed, strength = self.take("Variation seed", int), self.take("Variation seed strength", float)
+        return {} if seed is None or strength is None else {"variation_seed": seed, "variation_strength": strength}
+
+    def hires(self) -> dict[str, object]:
+        """A second, larger pass."""
+        scale, steps = self.take("Hires upscale", float), self.take("Hires steps", int)
+        upscaler = self._left.pop("Hires upscaler", "Latent")
+        if not isinstance(scale, float):
+            return {}
+        denoise = self.take("Denoising strength", float)
+        methods = {"Latent": "latent-bicubic", **{name: method for method, name in UPSCALERS.items()}}
+        if upscaler not in methods:
+            self.notes.append(f"The upscaler {upscaler} is not known here; latents are enlarged instead.")
+        method = methods.get(upscaler, "latent-bicubic")
+        try:
+            made = Upscale(scale, denoise, method, steps or None)  # type: ignore[arg-type]
+        except XattnError as error:
+            self.notes.append(str(error))
+            return {}
+        return {"passes": (made,)}
+
+    def rest(self) -> list[str]:
+        """What nothing here reads, in one sentence."""
+        model = self._left.get("Model")
+        notes = [f"It was drawn by the model {model}; load that one for the same picture."] if model else []
+        others = [key for key in self._left if key not in _NOT_PART]
+        return [*notes, f"Not brought over: {', '.join(others)}."] if others else notes

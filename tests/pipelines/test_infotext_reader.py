@@ -1,0 +1,117 @@
+"""What web UIs write into pictures, read as recipes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.infotext import infotext
+from pipelines.infotext_reader import read_infotext
+from pipelines.recipe import Recipe
+from pipelines.upscale import Upscale
+from xattn.errors import BadValue
+
+A1111 = """a (red:1.3) fox,
+in the snow
+Negative prompt: blurry,
+ugly
+Steps: 30, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 42, Size: 512x768, Model hash: 6ce0161689, \
+Model: v1-5, Clip skip: 2, Version: v1.10.1"""
+
+
+def test_a_web_uis_picture_comes_over_with_its_gpu_noise() -> None:
+    imported = read_infotext(A1111)
+    assert imported.recipe == Recipe(
+        "a (red:1.3) fox,\nin the snow",
+        negative_prompt="blurry,\nugly",
+        seed=42,
+        num_inference_steps=30,
+        guidance_scale=7.5,
+        scheduler="dpmpp_2m",
+        sigmas="karras",
+        noise="nv",
+        width=512,
+        height=768,
+    )
+    assert imported.notes == (
+        "It was drawn by the model v1-5; load that one for the same picture.",
+        "Not brought over: Clip skip.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "noise"), [("RNG: CPU", "cpu"), ("RNG: NV", "nv"), ("RNG: GPU", "nv"), ("ENSD: 1", "nv")]
+)
+def test_noise_is_a_gpus_unless_the_text_says_otherwise(said: str, noise: str) -> None:
+    assert read_infotext(f"a fox\nSteps: 3, Sampler: Euler, Seed: 1, {said}").recipe.noise == noise
+
+
+def test_old_names_hold_the_schedule_too() -> None:
+    recipe = read_infotext("a fox\nSteps: 3, Sampler: DPM++ 2M Karras, Seed: 1").recipe
+    assert (recipe.scheduler, recipe.sigmas) == ("dpmpp_2m", "karras")
+
+
+def test_a_stochastic_sampler_on_a_gpu_does_not_come_back_and_that_is_told() -> None:
+    imported = read_infotext("a fox\nSteps: 3, Sampler: Euler a, Seed: 1")
+    assert (imported.recipe.scheduler, imported.recipe.noise) == ("euler_a", "cpu")
+    assert any("another picture" in note for note in imported.notes)
+
+
+def test_a_second_pass_and_a_variation_come_over() -> None:
+    recipe = read_infotext(
+        "a fox\nSteps: 20, Sampler: DDIM, Seed: 1, Size: 64x64, Variation seed: 9, Variation seed strength: 0.25, "
+        "Denoising strength: 0.5, Hires upscale: 2, Hires steps: 10, Hires upscaler: Latent (nearest)"
+    ).recipe
+    assert recipe.passes == (Upscale(2.0, 0.5, "latent-nearest", 10),)
+    assert (recipe.variation_seed, recipe.variation_strength) == (9, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        ("Steps: 20, Sampler: Restart, Seed: 1", 'no scheduler "Restart"'),
+        ("Steps: many, Sampler: DDIM, Seed: 1", "Steps is 'many'"),
+        ("Steps: 20, Sampler: DDIM, Size: 100x100", "width is 100"),
+        ("Steps: 20, Sampler: Euler a, Schedule type: Karras", "no Karras sigmas"),
+        ("Steps: 20, Sampler: Euler, Schedule type: Turbo", "Schedule type Turbo"),
+        ('Steps: 20, Sampler: Euler, Lora hashes: "a: b, c: d"', "Not brought over: Lora hashes"),
+    ],
+)
+def test_what_cannot_be_brought_is_told(settings: str, note: str) -> None:
+    assert any(note in said for said in read_infotext(f"a fox\n{settings}").notes)
+
+
+def test_a_prompt_alone_is_a_prompt() -> None:
+    assert read_infotext("a fox: red, and blue").recipe == Recipe("a fox: red, and blue")
+    with pytest.raises(BadValue, match="no prompt"):
+        read_infotext("\nSteps: 20, Sampler: DDIM, Seed: 1")
+
+
+WHOLE = Recipe("a fox", seed=7, num_inference_steps=20, guidance_scale=4.0, scheduler="ddim", width=64, height=96)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        WHOLE,
+        replace(WHOLE, negative_prompt="a dog, ugly", noise="nv"),
+        replace(WHOLE, scheduler="euler", sigmas="karras", variation_seed=3, variation_strength=0.5),
+        replace(WHOLE, passes=(Upscale(2.0, 0.5),)),
+    ],
+)
+def test_what_we_write_we_read(recipe: Recipe) -> None:
+    imported = read_infotext(infotext(recipe, "xattn 0.1.0"))
+    assert imported.recipe == recipe
+    assert imported.notes == ()
+
+
+@given(st.text())
+def test_any_text_is_a_recipe_or_a_sentence(text: str) -> None:
+    try:
+        prompt = read_infotext(text).recipe.prompt
+    except BadValue:
+        return
+    assert prompt.strip()
