@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from pipelines.ledger import Ledger
+from pipelines.prompt import Effect, Reading
+from pipelines.prompt.emphasis import emphasise
 from pipelines.tokenizer import Tokenizer
 from pipelines.towers import Tower, TowerConfig, load_tower
 from xattn.errors import BadModel, BadValue
@@ -73,17 +75,25 @@ class TextEncoder:
             raise BadModel(f"The two tokenizers in {root} cut a prompt differently, so its words have no one column.")
         return cls(tokenizers, tuple(tower for _, tower in pairs), penultimate="_2" in suffixes)
 
-    def ledger(self, prompt: str) -> Ledger:
+    def ledger(self, prompt: str | Reading) -> Ledger:
         """The prompt's tokens and words; no tower runs. Raises BadValue for what is no text, or too long."""
         return self.tokenizers[0].ledger(prompt)
 
-    def chunks(self, prompt: str) -> int:
+    def chunks(self, prompt: str | Reading) -> int:
         """How many chunks of tokens (77 each in CLIP) the prompt takes; a short one takes one."""
         return self.tokenizers[0].chunks(prompt)
 
-    def encode(self, prompts: Sequence[str], *, clip_skip: int = 0, chunks: int | None = None) -> Conditioning:
+    def encode(
+        self,
+        prompts: Sequence[str | Reading],
+        *,
+        clip_skip: int = 0,
+        chunks: int | None = None,
+        emphasis: Effect = "a1111",
+    ) -> Conditioning:
         """Encode prompts, one a row, empty ones too; equal prompts are encoded once.
 
+        A str is taken letter for letter; a Reading (pipelines.prompt) has weights, which act as `emphasis` says.
         A prompt of over 75 tokens takes several chunks, each encoded alone and joined along the tokens; nothing
         is cut off. All rows get as many chunks as the longest needs (or `chunks`, where more): shorter prompts are
         filled up with chunks of the empty prompt. The UNet reads those too, so a picture's prompts should be
@@ -98,7 +108,7 @@ class TextEncoder:
         count = needed if chunks is None else chunks
         ledgers = {prompt: self.tokenizers[0].ledger(prompt, count) for prompt in dict.fromkeys(prompts)}
         parts = [
-            self._run(tokenizer, tower, list(ledgers.values()), clip_skip)
+            self._run(tokenizer, tower, list(ledgers.values()), clip_skip, emphasis)
             for tokenizer, tower in zip(self.tokenizers, self.towers, strict=True)
         ]
         places = {prompt: place for place, prompt in enumerate(ledgers)}
@@ -111,15 +121,20 @@ class TextEncoder:
         )
 
     def _run(
-        self, tokenizer: Tokenizer, tower: AnyTower, ledgers: list[Ledger], clip_skip: int
+        self, tokenizer: Tokenizer, tower: AnyTower, ledgers: list[Ledger], clip_skip: int, emphasis: Effect
     ) -> tuple[Tensor, Tensor | None]:
-        ids = torch.tensor(
-            [tokenizer.ids(ledger) for ledger in ledgers], device=tower.device
-        )  # [prompts, chunks, length]
         extra = 1 if self.penultimate else 0
-        hidden, pooled = tower(ids.flatten(0, 1), skip=clip_skip + extra, normed=not self.penultimate)
-        hidden = hidden.unflatten(0, ids.shape[:2]).flatten(1, 2)
-        return hidden, None if pooled is None else pooled.unflatten(0, ids.shape[:2])[:, 0]
+
+        def towered(ledgers: list[Ledger]) -> tuple[Tensor, Tensor | None]:
+            ids = torch.tensor([tokenizer.ids(ledger) for ledger in ledgers], device=tower.device)
+            return tower(ids.flatten(0, 1), skip=clip_skip + extra, normed=not self.penultimate)
+
+        hidden, pooled = towered(ledgers)  # [prompts · chunks, length, width]
+        written = [token.weight for ledger in ledgers for token in ledger.tokens]
+        weights = torch.tensor(written, device=hidden.device).view(hidden.shape[:2])
+        hidden = emphasise(hidden, weights, emphasis, lambda: towered([tokenizer.ledger("")])[0][0])
+        hidden = hidden.unflatten(0, (len(ledgers), -1)).flatten(1, 2)
+        return hidden, None if pooled is None else pooled.unflatten(0, (len(ledgers), -1))[:, 0]
 
 
 def _pair(root: Path, suffix: str, dtype: torch.dtype, device: str | torch.device) -> tuple[Tokenizer, Tower]:

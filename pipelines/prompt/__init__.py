@@ -5,13 +5,14 @@
 """
 
 from pipelines.prompt.parser import parse
-from pipelines.prompt.schedule import Reading, Run, Syntax, read, readings
+from pipelines.prompt.schedule import Effect, Reading, Run, Syntax, read, readings
 from pipelines.prompt.syntax import Alternate, Break, Change, Emphasis, Lora, Node, Piece, Prompt, Text, When, escape
 
 __all__ = [
     "Alternate",
     "Break",
     "Change",
+    "Effect",
     "Emphasis",
     "Lora",
     "Node",

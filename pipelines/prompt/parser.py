@@ -85,20 +85,23 @@ class _Frame:
         return "".join(joint.text for joint in self.joints)
 
 
-def parse(prompt: str) -> Prompt:
+def parse(prompt: str, parameter: str = "prompt") -> Prompt:
     """Read a prompt's syntax. Every text has a reading; brackets without partner are as forgiving as in web UIs.
 
     Raises BadValue for what is no text, for over 50,000 characters, for brackets over 50 deep, for weights beyond ±100
-    and for a LoRA tag that cannot be read; Unsupported for a hypernetwork.
+    and for a LoRA tag that cannot be read; Unsupported for a hypernetwork. `parameter` is what they call the prompt.
     """
-    checks.text("prompt", prompt)
+    checks.text(parameter, prompt)
     if len(prompt) > MAX_LENGTH:
-        raise BadValue("prompt", f"{_short(prompt)} ({len(prompt)} characters)", f"at most {MAX_LENGTH}", "Shorten it")
-    made = Prompt(prompt, _bare(_balanced(prompt), prompt))
+        raise BadValue(parameter, f"{_short(prompt)} ({len(prompt)} characters)", f"at most {MAX_LENGTH}", "Shorten it")
+    tokens = list(_tokens(prompt, parameter))
+    if _depth(tokens) > MAX_DEPTH:
+        raise BadValue(parameter, _short(prompt), f"brackets at most {MAX_DEPTH} deep", _LITERAL)
+    made = Prompt(prompt, _bare(_balanced(prompt, tokens), len(prompt)))
     for piece in made.pieces:
         if abs(piece.weight) > MAX_WEIGHT:
             got = f"{piece.weight:.4g} for {_short(piece.text)!r}"
-            raise BadValue("emphasis", got, f"from -{MAX_WEIGHT:g} to {MAX_WEIGHT:g}", _LITERAL)
+            raise BadValue(f"{parameter} weight", got, f"from -{MAX_WEIGHT:g} to {MAX_WEIGHT:g}", _LITERAL)
     return made
 
 
@@ -112,12 +115,12 @@ def _short(text: str) -> str:
 # -- tokens ------------------------------------------------------------------------------------------------------------
 
 
-def _tokens(prompt: str) -> Iterator[Node | _Mark]:
+def _tokens(prompt: str, parameter: str) -> Iterator[Node | _Mark]:
     for found in _TOKEN.finditer(prompt):
         start, end = found.span()
         match found.lastgroup:
             case "arguments":
-                yield _lora(found["tag"], found["arguments"], start, end)
+                yield _lora(found["tag"], found["arguments"], (start, end), parameter)
             case "escaped":
                 if found["escaped"]:  # a backslash at the very end is nothing
                     yield Text(found["escaped"], ((start, end),))
@@ -142,10 +145,10 @@ def _text(prompt: str, start: int, end: int) -> Iterator[Text]:
         yield Text(prompt[start:end], tuple((place, place + 1) for place in range(start, end)))
 
 
-def _lora(tag: str, arguments: str, start: int, end: int) -> Lora:
+def _lora(tag: str, arguments: str, span: tuple[int, int], parameter: str) -> Lora:
     if tag == "hypernet":
         shown = _short(f"<hypernet:{arguments}>")
-        raise Unsupported(f"The prompt asks for the hypernetwork {shown}, which does not run here; take it out.")
+        raise Unsupported(f"The {parameter} asks for the hypernetwork {shown}, which does not run here; take it out.")
     name, *rest = arguments.split(":")
     named = dict(argument.split("=", 1) for argument in rest if "=" in argument)
     positional = [argument for argument in rest if "=" not in argument]
@@ -161,7 +164,24 @@ def _lora(tag: str, arguments: str, start: int, end: int) -> Lora:
     weight = numbers.get("unet", numbers.get(1, text_weight))
     assert weight is not None
     assert text_weight is not None
-    return Lora(name.strip(), weight, text_weight, start, end)
+    return Lora(name.strip(), weight, text_weight, *span)
+
+
+def _depth(tokens: Iterable[Node | _Mark]) -> int:
+    """The most brackets that are open at once."""
+    rounds = squares = deepest = 0
+    for token in tokens:
+        match token.text[-1:] if isinstance(token, _Mark) else "":
+            case "(":
+                rounds += 1
+            case "[":
+                squares += 1
+            case ")":
+                rounds = max(0, rounds - 1)
+            case "]":
+                squares = max(0, squares - 1)
+        deepest = max(deepest, rounds + squares)
+    return deepest
 
 
 def _number(text: str) -> float | None:
@@ -172,7 +192,7 @@ def _number(text: str) -> float | None:
 # -- brackets that match -----------------------------------------------------------------------------------------------
 
 
-def _balanced(prompt: str) -> list[Node | _Mark]:
+def _balanced(prompt: str, tokens: Iterable[Node | _Mark]) -> list[Node | _Mark]:
     """The prompt with a node for every pair of brackets that means something, and marks for all other syntax."""
     outside: list[Node | _Mark] = []
     frames: list[_Frame] = []
@@ -185,12 +205,11 @@ def _balanced(prompt: str) -> list[Node | _Mark]:
                 outside.extend([frame.joints[number - 1], *part] if number else part)
         frames.clear()
 
-    for token in _tokens(prompt):
+    for token in tokens:
         if not isinstance(token, _Mark):
             (frames[-1].parts[-1] if frames else outside).append(token)
         elif token.text in "([":
             frames.append(_Frame(token))
-            _check_depth(len(frames), prompt)
         elif token.text in ":|" and frames:
             frames[-1].joints.append(token)
             frames[-1].parts.append([])
@@ -202,11 +221,6 @@ def _balanced(prompt: str) -> list[Node | _Mark]:
             outside.append(token)
     give_up()
     return outside
-
-
-def _check_depth(depth: int, prompt: str) -> None:
-    if depth > MAX_DEPTH:
-        raise BadValue("prompt", _short(prompt), f"brackets at most {MAX_DEPTH} deep", _LITERAL)
 
 
 def _closed(prompt: str, frame: _Frame, close: _Mark) -> Node | None:
@@ -279,7 +293,7 @@ def _joined(nodes: Iterable[Node]) -> Text:
 # -- brackets that do not ----------------------------------------------------------------------------------------------
 
 
-def _bare(items: list[Node | _Mark], prompt: str) -> tuple[Node, ...]:
+def _bare(items: list[Node | _Mark], end: int) -> tuple[Node, ...]:
     """Marks to emphasis or text: round and square brackets pair up apart, and what stays open ends with the prompt.
 
     Pairs may overlap, as in `(a [b) c]`; the tree then has the inner one in two halves, `(a [b])[ c]`.
@@ -300,7 +314,6 @@ def _bare(items: list[Node | _Mark], prompt: str) -> tuple[Node, ...]:
         elif index in pairs:
             opened.append((index, item.start))
             bodies.append([])
-            _check_depth(len(opened), prompt)
         elif index in closers:
             crossed: list[int] = []
             while opened[-1][0] != closers[index]:
@@ -313,7 +326,7 @@ def _bare(items: list[Node | _Mark], prompt: str) -> tuple[Node, ...]:
         else:
             bodies[-1].append(item.literal())
     while opened:
-        close_last(len(prompt))
+        close_last(end)
     return _tidy(bodies[0])
 
 

@@ -14,6 +14,9 @@ from pipelines.prompt.syntax import Alternate, Break, Change, Emphasis, Node, Pl
 Syntax = Literal["a1111", "plain"]
 """How a prompt is written: for AUTOMATIC1111's web UI, or letter for letter."""
 
+Effect = Literal["a1111", "comfy", "none"]
+"""What a weight does to the text (emphasis.py)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -168,7 +168,7 @@ def test_other_angles_are_text() -> None:
 
 @pytest.mark.parametrize("prompt", ["(a:101)", "((a:50):3)", "(" * 50 + "a", "(a:-999999999)"])
 def test_a_weight_beyond_sense_is_a_sentence(prompt: str) -> None:
-    with pytest.raises(BadValue, match=r"emphasis is .* from -100 to 100"):
+    with pytest.raises(BadValue, match=r"prompt weight is .* from -100 to 100"):
         parse(prompt)
 
 
