@@ -128,3 +128,9 @@ def test_causal_attention_never_looks_ahead() -> None:
     key[:, :, 3:], value[:, :, 3:] = 9.0, 9.0
     after = attend(query, key, value, causal=True)
     assert torch.equal(before[:, :, :3], after[:, :, :3])
+
+
+def test_the_layer_rotates_keys_with_queries_so_that_only_differences_count() -> None:
+    layer, hidden = Attention(8, heads=2, head_dim=4).double(), torch.randn(1, 6, 8, dtype=torch.float64)
+    here, there = (layer(hidden, angles=positions.rotary_angles(torch.arange(6) + shift, 4)) for shift in (0, 40))
+    torch.testing.assert_close(here, there, rtol=0, atol=1e-9)
