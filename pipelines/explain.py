@@ -9,6 +9,8 @@ from pipelines.guidance.guide import Guide
 from pipelines.load import Model
 from pipelines.recipe import Recipe
 from pipelines.site_calls import SiteExplanation, sites_of
+from pipelines.stages import stages
+from pipelines.step_text import said
 from xattn.sites import Role
 
 
@@ -60,8 +62,7 @@ class Explanation:
         recipe = self.recipe
         head = [
             f'"{recipe.prompt}"',
-            f"{recipe.num_inference_steps} steps of {recipe.scheduler}, {recipe.width}×{recipe.height}, "
-            f"guidance {recipe.guidance_scale:g}, seed {recipe.seed}",
+            "; then ".join(map(str, stages(recipe))) + f"; guidance {recipe.guidance_scale:g}, seed {recipe.seed}",
             f"Rows a picture: {', '.join(self.roles)}. Text: {self.chunks} × 77 tokens, keys and values made once.",
             "",
         ]
@@ -100,10 +101,13 @@ def explain(model: Model, recipe: Recipe, capture: Capture | None) -> Explanatio
     Raises Unsupported, UnknownWord: what is wrong with a recipe is told here as it would be before its run.
     """
     roles = Guide(recipe.guidance, [recipe.guidance_scale or 1.0]).roles
-    prompts = {"cond": recipe.prompt, "uncond": recipe.negative_prompt}
-    ledgers = [model.text.ledger(prompts[role]) for role in roles]
+    ledgers = {
+        role: [model.text.ledger(reading) for reading in dict.fromkeys(said(recipe, negative=role == "uncond"))]
+        for role in ("cond", "uncond")
+    }
     latent = ((recipe.height or 0) // model.vae.factor, (recipe.width or 0) // model.vae.factor)
-    watched = 0 if capture is None else len(capture.phrases(model.text.ledger(prompts[capture.role])))
-    chunks = max(ledger.chunks for ledger in ledgers)
-    tokens = max(len(ledger.tokens) // ledger.chunks for ledger in ledgers) * chunks
+    watched = 0 if capture is None else len(capture.phrases(*ledgers[capture.role]))
+    read = [ledger for role in roles for ledger in ledgers[role]]
+    chunks = max(ledger.chunks for ledger in read)
+    tokens = max(len(ledger.tokens) // ledger.chunks for ledger in read) * chunks
     return Explanation(recipe, roles, chunks, sites_of(model.unet, latent, len(roles), tokens, watched=watched))

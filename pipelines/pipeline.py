@@ -25,14 +25,15 @@ from pipelines.fields import RecipeFields as RecipeFields
 from pipelines.ledger import Ledger, Phrase
 from pipelines.load import Model, load_model
 from pipelines.plan import make_plan
+from pipelines.prompt import Syntax, first
 from pipelines.provenance import Provenance
 from pipelines.recipe import ModelRef, Recipe
 from pipelines.schedulers import Scheduler, make_scheduler
 from pipelines.stages import Stage, stages
 from pipelines.stats import RunStats, StatsClock
+from pipelines.step_text import chunks, said
 from pipelines.text import TextEncoder
 from xattn.errors import BadValue
-from xattn.program import StepProgram
 
 _MAX_RANDOM_SEED = 2**32
 """Random seeds stay short enough to be read aloud."""
@@ -183,9 +184,11 @@ class Pipeline:
                 self._scheduler(stage)  # how many steps a scheduler can take depends on both: told now, not mid-stream
             check_pictures(one, self.model)
         capture = wanted(words, maps)
-        if capture is not None:
-            for one in resolved:
-                capture.phrases(self.ledger(one.prompt if capture.role == "cond" else one.negative_prompt))
+        for one in resolved:
+            _chunks(one, self.model.text)  # prompts that cannot be drawn are told now too
+            if capture is not None:
+                read = said(one, negative=capture.role == "uncond")
+                capture.phrases(*map(self.model.text.ledger, dict.fromkeys(read)))
         return self._stream(resolved, batch_size, capture, cancel)
 
     def resolve(self, recipe: str | Recipe, **recipe_fields: Unpack[CallFields]) -> Recipe:
@@ -217,9 +220,9 @@ class Pipeline:
             )
         return ours
 
-    def ledger(self, prompt: str) -> Ledger:
-        """The tokens and words of a prompt, as this model reads it."""
-        return self.model.text.ledger(prompt)
+    def ledger(self, prompt: str, syntax: Syntax = "a1111") -> Ledger:
+        """The tokens and words of a prompt, as this model reads it at the first step."""
+        return self.model.text.ledger(first(prompt, syntax))
 
     def explain(
         self,
@@ -257,7 +260,7 @@ class Pipeline:
             with clock.measure("encode"), torch.no_grad():
                 scheduler = self._scheduler(stage[0])
                 plan = make_plan(
-                    [one.recipe for one in stage],
+                    [one.planned for one in stage],
                     model.unet,
                     model.text,
                     zero_empty_negative=model.zero_empty_negative,
@@ -267,7 +270,7 @@ class Pipeline:
             if capture is not None:
                 # one recorder for all passes: the words are the same, and so is the shape of the picture
                 recorder = recorder or Recorder(capture, plan, model.unet, self._cells(passes[-1][0]))
-                plan = replace(plan, programs=_later(recorder.programs, before))
+                plan = replace(plan, programs=recorder.programs(plan, before))
             with clock.measure("denoise"):
                 for done in denoise(model.unet, scheduler, canvas, plan, cancel):
                     latents = done.latents
@@ -344,7 +347,8 @@ def _groups(recipes: Sequence[Recipe], batch_size: int, text: TextEncoder) -> li
             recipe.guidance,
             recipe.guidance_scale == 1.0,
             # the UNet reads the padding of a longer neighbour too, so only equally long prompts share a batch
-            max(text.chunks(recipe.prompt), text.chunks(recipe.negative_prompt)),
+            _chunks(recipe, text),
+            recipe.emphasis,
         )
         alike.setdefault(key, []).append(place)
     return [
@@ -352,9 +356,9 @@ def _groups(recipes: Sequence[Recipe], batch_size: int, text: TextEncoder) -> li
     ]
 
 
-def _later(programs: Callable[[int], StepProgram | None], before: int) -> Callable[[int], StepProgram | None]:
-    """The programs of a pass that `before` steps of other passes precede."""
-    return lambda index: programs(before + index)
+def _chunks(recipe: Recipe, text: TextEncoder) -> tuple[int, ...]:
+    """How many chunks of tokens the prompts of each pass take. Raises BadValue and Unsupported (step_text.said)."""
+    return tuple(chunks(stage.planned, text) for stage in stages(recipe))
 
 
 def _whole(value: int | None) -> int:

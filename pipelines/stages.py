@@ -28,6 +28,18 @@ class Stage:
         """How many steps at the noisy end do not run."""
         return _whole(self.recipe.num_inference_steps) - self.runs
 
+    @property
+    def planned(self) -> Recipe:
+        """The recipe with the steps that run: "from half of the steps on" means half of those."""
+        return replace(self.recipe, num_inference_steps=max(1, self.runs))
+
+    def __str__(self) -> str:
+        recipe = self.recipe
+        steps = f"{self.runs} of {recipe.num_inference_steps}" if self.skipped else str(self.runs)
+        given = "in a mask" if recipe.mask else "from a picture" if recipe.init else ""
+        begins = given if self.method is None else f"enlarged by {self.method}"
+        return f"{steps} steps of {recipe.scheduler}, {recipe.width}×{recipe.height}{begins and f', {begins}'}"
+
 
 def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The passes of a resolved recipe, in order.

@@ -275,6 +275,12 @@ def test_steps_and_kernels_count_on_through_the_passes(pipe: Pipeline) -> None:
     assert result.recipe.width == 64, "the recipe says the first size, and the passes what becomes of it"
 
 
+def test_an_explanation_tells_every_pass(pipe: Pipeline) -> None:
+    told = str(pipe.explain(replace(MASKED, strength=0.4, passes=(Upscale(1.5, 0.5, steps=6),))))
+    passes = "2 of 5 steps of ddim, 64×48, in a mask; then 3 of 6 steps of ddim, 96×72, enlarged by latent-bicubic"
+    assert passes in told
+
+
 def test_watching_changes_no_bit_of_any_pass(pipe: Pipeline) -> None:
     recipe = replace(MASKED, passes=(Upscale(1.5, 0.5),))
     assert furthest(pipe(recipe, words="*").image, pipe(recipe).image) == 0
