@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.files import write_new
-from pipelines.ledger import word_spans
+from pipelines.ledger import APOSTROPHES, word_spans
 from pipelines.metadata import check_output, png_bytes, save_png
 from xattn.errors import BadValue, CannotWrite
 
@@ -77,7 +77,7 @@ def slug(prompt: str) -> str:
     text = unicodedata.normalize("NFKC", prompt).lower()
     made = ""
     for start, end in word_spans(text):
-        word = "".join(character for character in text[start:end] if character.isalnum() or not character.isascii())
+        word = "".join(character for character in text[start:end] if character not in APOSTROPHES)
         longer = f"{made}-{word}" if made else word
         if len(longer.encode()) > _SLUG_BYTES:
             break
