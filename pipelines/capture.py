@@ -8,7 +8,7 @@ memory grows with the words and the axes that are kept and, unless "step" is one
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -18,10 +18,10 @@ from torch import Tensor
 
 from pipelines import checks
 from pipelines.attention_maps import AttentionMaps, Made
-from pipelines.ledger import Ledger, Phrase
+from pipelines.ledger import Ledger, Phrase, phrase_parts
 from pipelines.plan import Plan
 from unet import UNet
-from xattn.errors import BadValue, UnknownName
+from xattn.errors import BadValue, UnknownName, UnknownWord
 from xattn.maps import AXES, Accumulator, Axis
 from xattn.program import Program, StepProgram, Tap
 from xattn.sites import AttentionSite
@@ -67,12 +67,19 @@ class Capture:
         if self.resolution not in (None, "native"):
             checks.whole("resolution", self.resolution, 1, 512)
 
-    def phrases(self, ledger: Ledger) -> tuple[Phrase, ...]:
-        """The phrases that are meant in this prompt. Raises UnknownWord, which lists the words that are there."""
+    def phrases(self, *ledgers: Ledger) -> tuple[Phrase, ...]:
+        """The phrases that are meant in a prompt, which has several ledgers where it changes over the steps.
+
+        Raises UnknownWord, which lists the words that are there.
+        """
         if self.words == "*":
-            return _every_word(ledger)
+            return tuple(dict.fromkeys(phrase for ledger in ledgers for phrase in _every_word(ledger)))
         for phrase in self.words:
-            ledger.columns(phrase)
+            if len(ledgers) == 1:
+                ledgers[0].columns(phrase)
+            elif not any(_columns(ledger, phrase) for ledger in ledgers):
+                listed = dict.fromkeys(word.text for ledger in ledgers for word in ledger.words)
+                raise UnknownWord(phrase_parts(phrase)[0], tuple(listed))
         return tuple(dict.fromkeys(self.words))
 
     def size(self, latent: tuple[int, int]) -> tuple[int, int]:
@@ -95,12 +102,20 @@ def _every_word(ledger: Ledger) -> tuple[Phrase, ...]:
     return tuple(phrases)
 
 
+def _columns(ledger: Ledger, phrase: Phrase) -> tuple[int, ...]:
+    """The columns of a phrase; none where the prompt does not say it at this step."""
+    try:
+        return ledger.columns(phrase)
+    except UnknownWord:
+        return ()
+
+
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """One image of the run: its phrases, where their columns lie among the taps, and what has been added up."""
+    """One image of the run: its row, its phrases, and what has been added up."""
 
+    row: int
     phrases: tuple[Phrase, ...]
-    taps: list[int]
     sums: Accumulator
 
 
@@ -113,27 +128,48 @@ class Recorder:
             raise BadValue("role", capture.role, '"cond", since guidance_scale 1 runs no rows of the negative prompt')
         self._capture = capture
         self._sites = tuple(site for site in unet.sites if site.cross)
-        columns: dict[tuple[int, ...], int] = {}
-        self._watched = []
-        for row in rows:
-            ledger = plan.conditioning.ledgers[row]
-            phrases = capture.phrases(ledger)
-            taps = [columns.setdefault(ledger.columns(phrase), len(columns)) for phrase in phrases]
-            sums = Accumulator(capture.size(latent), keep=capture.keep, reduce=capture.reduce, rows=[row])
-            self._watched.append(_Watched(phrases, taps, sums))
-        weights = torch.zeros(plan.conditioning.hidden.shape[1], len(columns), device=plan.conditioning.hidden.device)
-        for tokens, place in columns.items():
-            weights[list(tokens), place] = 1.0 if capture.measure == "mass" else 1.0 / len(tokens)
-        program = Program(taps=(Tap(weights),)) if columns else Program()
-        self._programs = {site.name: program for site in self._sites}
+        self._watched = [
+            _Watched(
+                row,
+                capture.phrases(*plan.texts.ledgers(row)),
+                Accumulator(capture.size(latent), keep=capture.keep, reduce=capture.reduce, rows=[row]),
+            )
+            for row in rows
+        ]
 
-    def programs(self, index: int) -> StepProgram:
-        """What the UNet's sites do at step `index`."""
-        return StepProgram(sites=self._programs, record=partial(self._record, index))
-
-    def _record(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
+    def programs(self, plan: Plan, before: int = 0) -> Callable[[int], StepProgram]:
+        """What the UNet's sites do at each step of `plan`, which `before` steps of other passes precede."""
+        # A tap is the columns of a phrase step by step (one step, where the prompt never changes), shared by all rows
+        # in which they are the same. What is not said at a step has none there.
+        taps: dict[tuple[tuple[int, ...], ...], int] = {}
+        places: list[list[int]] = []
         for watched in self._watched:
-            watched.sums.add(taps[..., watched.taps], grid, step=index, layer=site.name)
+            ledgers = plan.texts.ledgers(watched.row)
+            steps = [tuple(_columns(ledger, phrase) for ledger in ledgers) for phrase in watched.phrases]
+            places.append([taps.setdefault(columns, len(taps)) for columns in steps])
+        made: dict[tuple[tuple[int, ...], ...], Program] = {}
+
+        def at(index: int) -> StepProgram:
+            columns = tuple(steps[0] if len(steps) == 1 else steps[index] for steps in taps)
+            if columns not in made:
+                made[columns] = self._program(columns, plan)
+            sites = {site.name: made[columns] for site in self._sites}
+            return StepProgram(sites=sites, record=partial(self._record, places, before + index))
+
+        return at
+
+    def _program(self, columns: Sequence[tuple[int, ...]], plan: Plan) -> Program:
+        hidden = plan.texts.every.conditioning.hidden
+        weights = torch.zeros(hidden.shape[1], len(columns), device=hidden.device)
+        for place, tokens in enumerate(columns):
+            weights[list(tokens), place] = 1.0 if self._capture.measure == "mass" else 1.0 / max(1, len(tokens))
+        return Program(taps=(Tap(weights),)) if columns else Program()
+
+    def _record(
+        self, places: list[list[int]], index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor
+    ) -> None:
+        for watched, mine in zip(self._watched, places, strict=True):
+            watched.sums.add(taps[..., mine], grid, step=index, layer=site.name)
 
     def maps(self) -> tuple[AttentionMaps, ...]:
         """What has been seen so far, one value an image; may be asked after any step."""

@@ -40,9 +40,9 @@ def denoise(
         if cancel is not None and cancel.is_set():
             raise Cancelled(f"stopped before step {index + 1} of {len(scheduler.timesteps)}")
         with torch.no_grad():
-            step = plan.at(index)
+            step, text = plan.at(index), plan.text(index)
             rows = plan.rows_of(canvas.seen(scheduler.scale_model_input(latents, timestep)))
-            predicted = unet(rows, timestep, plan.context, plan.added, program=step)
+            predicted = unet(rows, timestep, text.context, text.added, program=step)
             guided = plan.guidance(plan.by_role(predicted))
             moved = scheduler.step(guided, timestep, latents, plan.generators)
             latents, expected = canvas.keep(moved, scheduler, index + 1)

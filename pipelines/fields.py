@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipelines.assets import Asset
 from pipelines.guidance import Rule
+from pipelines.prompt import Effect, Syntax
 from pipelines.recipe import Noise, Recipe
 from pipelines.sampler_names import Sigmas
 from pipelines.upscale import Upscale
@@ -16,6 +17,8 @@ from pipelines.upscale import Upscale
 
 class _Fields(TypedDict, total=False):
     negative_prompt: str
+    emphasis: Effect
+    syntax: Syntax
     seed: int | None
     num_inference_steps: int | None
     guidance_scale: float | None

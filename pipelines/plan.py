@@ -13,9 +13,9 @@ from pipelines.guidance.guide import Guide
 from pipelines.noise import first_noise
 from pipelines.recipe import Recipe
 from pipelines.site_calls import sites_of
+from pipelines.step_text import StepText, StepTexts, step_texts
 from pipelines.text import Conditioning, TextEncoder
-from unet import Added, TextContext, UNet
-from xattn.errors import BadModel
+from unet import UNet
 from xattn.program import StepProgram
 from xattn.sites import Role, Row
 
@@ -25,15 +25,13 @@ class Plan:
     """One run of several images with the same steps, scheduler and size.
 
     rows: what each row of the UNet's batch is, ordered by role, then image
-    context: the keys and values of the rows' prompts, made once
+    texts: what the rows read at each step, its keys and values made once
     generators: one CPU generator an image, for the first noise and for stochastic samplers
     programs: the program of every site at a step; None where the step has none
     """
 
     rows: tuple[Row, ...]
-    conditioning: Conditioning
-    context: TextContext
-    added: Added | None
+    texts: StepTexts
     guidance: Guide
     generators: list[torch.Generator]
     programs: Callable[[int], StepProgram | None]
@@ -41,6 +39,15 @@ class Plan:
     def at(self, index: int) -> StepProgram | None:
         """What the UNet's sites do at step `index`, counted from 0."""
         return self.programs(index)
+
+    def text(self, index: int) -> StepText:
+        """What the rows read at step `index`, counted from 0."""
+        return self.texts.at(index)
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """The rows' text at the first step, which is that of all steps unless a prompt changes on the way."""
+        return self.texts.at(0).conditioning
 
     def rows_of(self, latents: Tensor) -> Tensor:
         """The UNet's batch [rows, c, h, w] out of the images' latents [images, c, h, w]."""
@@ -56,7 +63,7 @@ class Plan:
     def kernels(self, unet: UNet, latents: Tensor) -> Counter[str]:
         """Calls of `attend` that one step makes, by the backend that `auto` or the unet's own choice gives them."""
         latent = (latents.shape[-2], latents.shape[-1])
-        sites = sites_of(unet, latent, len(self.rows), self.conditioning.hidden.shape[1])
+        sites = sites_of(unet, latent, len(self.rows), self.texts.every.conditioning.hidden.shape[1])
         return Counter(site.kernel for site in sites)
 
 
@@ -77,23 +84,15 @@ def make_plan(
     zero_empty_negative: bool = False,
     programs: Callable[[Plan], Callable[[int], StepProgram | None]] | None = None,
 ) -> Plan:
-    """Plan the run of resolved recipes that agree in steps, scheduler, sigmas, size, and rule of guidance.
+    """Plan the run of resolved recipes that agree in steps, scheduler, sigmas, size, emphasis and rule of guidance.
 
     zero_empty_negative: SDXL's base model was trained with zeros, not with the empty prompt's text, for no prompt.
     """
     guidance = Guide(recipes[0].guidance, [_scale(recipe) for recipe in recipes])
     rows = rows_for(len(recipes), guidance.roles)
-    prompts = [
-        recipes[row.image].negative_prompt if row.role == "uncond" else recipes[row.image].prompt for row in rows
-    ]
-    conditioning = text.encode(prompts)
-    if zero_empty_negative:
-        conditioning = _without_empty_negatives(conditioning, rows, recipes)
     plan = Plan(
         rows=rows,
-        conditioning=conditioning,
-        context=unet.text_context({"text": conditioning.hidden}),
-        added=_added(conditioning, recipes[0]) if unet.config.addition_embed_type == "text_time" else None,
+        texts=step_texts(recipes, rows, unet, text, zero_empty_negative=zero_empty_negative),
         guidance=guidance,
         generators=[torch.Generator("cpu").manual_seed(_seed(recipe)) for recipe in recipes],
         programs=lambda _: None,
@@ -101,29 +100,6 @@ def make_plan(
     if programs is None:
         return plan
     return replace(plan, programs=programs(plan))
-
-
-def _without_empty_negatives(
-    conditioning: Conditioning, rows: Sequence[Row], recipes: Sequence[Recipe]
-) -> Conditioning:
-    empty = [row.role == "uncond" and not recipes[row.image].negative_prompt for row in rows]
-    kept = torch.tensor([not zero for zero in empty], device=conditioning.hidden.device)
-    pooled = conditioning.pooled
-    return replace(
-        conditioning,
-        hidden=conditioning.hidden * kept[:, None, None],
-        pooled=None if pooled is None else pooled * kept[:, None],
-    )
-
-
-def _added(conditioning: Conditioning, recipe: Recipe) -> Added:
-    """SDXL's pooled text and sizes: as drawn at the size asked for, without a crop."""
-    pooled = conditioning.pooled
-    if pooled is None:
-        raise BadModel("The UNet wants SDXL's pooled text, but no text encoder of this model has a text_projection.")
-    size = (recipe.height, recipe.width)
-    ids = torch.tensor([*size, 0, 0, *size], dtype=pooled.dtype, device=pooled.device)
-    return Added(pooled, ids.expand(len(pooled), -1))
 
 
 def _scale(recipe: Recipe) -> float:

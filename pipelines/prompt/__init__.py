@@ -5,7 +5,7 @@
 """
 
 from pipelines.prompt.parser import parse
-from pipelines.prompt.schedule import Effect, Reading, Run, Syntax, read, readings
+from pipelines.prompt.schedule import Effect, Reading, Run, Syntax, first, read, readings
 from pipelines.prompt.syntax import Alternate, Break, Change, Emphasis, Lora, Node, Piece, Prompt, Text, When, escape
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Text",
     "When",
     "escape",
+    "first",
     "parse",
     "read",
     "readings",

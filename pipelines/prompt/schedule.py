@@ -18,6 +18,9 @@ Effect = Literal["a1111", "comfy", "none"]
 """What a weight does to the text (emphasis.py)."""
 
 
+_MANY = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """Text of one weight, which is tokenised by itself; `places[i]` is where `text[i]` is written in the prompt."""
@@ -58,6 +61,11 @@ def read(prompt: Prompt, step: int, steps: int) -> Reading:
             places = tuple(place for text in texts for place in text.places)
             blocks[-1].append(Run("".join(text.text for text in texts), weight, places))
     return Reading(prompt.text, tuple(tuple(block) for block in blocks))
+
+
+def first(prompt: str, syntax: Syntax = "a1111") -> Reading:
+    """What the prompt says at the first step of many. Raises as `parse`."""
+    return Reading.plain(prompt) if syntax == "plain" else read(parse(prompt), 0, _MANY)
 
 
 def readings(prompt: str, steps: int, syntax: Syntax = "a1111") -> tuple[Reading, ...]:
