@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipelines.assets import Asset as Asset
     from pipelines.attention_maps import AttentionMaps as AttentionMaps
     from pipelines.capture import Capture as Capture
     from pipelines.figures import contact_sheet as contact_sheet
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pipelines.recipe import ModelRef as ModelRef
     from pipelines.recipe import Recipe as Recipe
     from pipelines.stats import RunStats as RunStats
+    from pipelines.upscale import Upscale as Upscale
     from xattn.backends import Backend as Backend
     from xattn.errors import BadModel as BadModel
     from xattn.errors import BadValue as BadValue
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 # name → the module it lives in. A public name never equals a submodule of xattn, which would hide it.
 _HOME = {
+    "Asset": "pipelines.assets",
     "Attention": "xattn.module",
     "AttentionMaps": "pipelines.attention_maps",
     "AttentionSite": "xattn.sites",
@@ -72,6 +75,7 @@ _HOME = {
     "UnknownName": "xattn.errors",
     "UnknownWord": "xattn.errors",
     "Unsupported": "xattn.errors",
+    "Upscale": "pipelines.upscale",
     "XattnError": "xattn.errors",
     "attend": "xattn.functional",
     "contact_sheet": "pipelines.figures",
@@ -80,6 +84,7 @@ _HOME = {
 
 __version__ = "0.1.0"
 __all__ = [
+    "Asset",
     "Attention",
     "AttentionMaps",
     "AttentionSite",
@@ -106,6 +111,7 @@ __all__ = [
     "UnknownName",
     "UnknownWord",
     "Unsupported",
+    "Upscale",
     "XattnError",
     "attend",
     "contact_sheet",
