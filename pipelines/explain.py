@@ -101,8 +101,9 @@ def explain(model: Model, recipe: Recipe, capture: Capture | None) -> Explanatio
     Raises Unsupported, UnknownWord: what is wrong with a recipe is told here as it would be before its run.
     """
     roles = Guide(recipe.guidance, [recipe.guidance_scale or 1.0]).roles
+    planned = stages(recipe)[0].planned
     ledgers = {
-        role: [model.text.ledger(reading) for reading in dict.fromkeys(said(recipe, negative=role == "uncond"))]
+        role: [model.text.ledger(reading) for reading in dict.fromkeys(said(planned, negative=role == "uncond"))]
         for role in ("cond", "uncond")
     }
     latent = ((recipe.height or 0) // model.vae.factor, (recipe.width or 0) // model.vae.factor)

@@ -9,18 +9,21 @@ from __future__ import annotations
 import json
 import re
 
+from pipelines.prompt import Effect, Syntax, escape
 from pipelines.recipe import Recipe
 from pipelines.sampler_names import SCHEDULERS
 
 # as AUTOMATIC1111's web UI calls them
 UPSCALERS = {"latent-bicubic": "Latent (bicubic)", "latent-nearest": "Latent (nearest)", "pixel-lanczos": "Lanczos"}
+# a1111 goes without saying, there too
+EFFECTS: dict[Effect, str | None] = {"a1111": None, "comfy": "ComfyUI", "none": "Ignore"}
 _NEGATIVE = "Negative prompt:"
 
 
 def infotext(recipe: Recipe, version: str) -> str:
     """The text for a recipe, resolved or not; what is open is left out. `version` such as "xattn 0.1.0"."""
-    lines = [_prompt(recipe.prompt)]
-    if negative := _prompt(recipe.negative_prompt):
+    lines = [_prompt(recipe.prompt, recipe.syntax)]
+    if negative := _prompt(recipe.negative_prompt, recipe.syntax):
         lines.append(f"{_NEGATIVE} {negative}")
     lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in _settings(recipe, version)))
     return "\n".join(lines)
@@ -36,6 +39,7 @@ def _settings(recipe: Recipe, version: str) -> list[tuple[str, str]]:
         ("CFG scale", None if recipe.guidance_scale is None else repr(recipe.guidance_scale).removesuffix(".0")),
         ("CFG Rescale", getattr(recipe.guidance, "rescale", None) or None),
         ("Guidance", "APG" if recipe.guidance.kind == "apg" else None),
+        ("Emphasis", EFFECTS[recipe.emphasis]),
         ("Seed", recipe.seed),
         ("Size", f"{recipe.width}x{recipe.height}" if sized else None),
         ("Model", None if recipe.model is None else recipe.model.portable().name),
@@ -65,8 +69,12 @@ def _hires(recipe: Recipe) -> tuple[tuple[str, object], ...]:
     return (("Hires upscale", scale), ("Hires steps", upscale.steps), ("Hires upscaler", upscaler))
 
 
-def _prompt(text: str) -> str:
-    """A prompt such that readers find its end: no white space round its lines, no line that ends it too early."""
+def _prompt(text: str, syntax: Syntax) -> str:
+    """A prompt such that readers find its end: no white space round its lines, no line that ends it too early.
+
+    Readers take brackets for syntax, so a plain prompt's are escaped.
+    """
+    text = escape(text) if syntax == "plain" else text
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text.replace("\0", ""))]
     # readers take what follows these words for the negative prompt, some of them in the middle of a line too
     return "\n".join(lines).strip().replace(_NEGATIVE, "Negative prompt :")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.infotext import UPSCALERS
+from pipelines.infotext import EFFECTS, UPSCALERS
 from pipelines.recipe import Recipe
 from pipelines.sampler_names import SCHEDULERS, canonical
 from pipelines.upscale import Upscale
@@ -48,7 +48,7 @@ def read_infotext(text: str) -> Imported:
         value = reading.take(key, read)
         if value is not None:
             fields[name] = value
-    fields |= reading.size() | reading.scheduler() | reading.noise()
+    fields |= reading.size() | reading.scheduler() | reading.noise() | reading.emphasis()
     recipe = Recipe(prompt, negative_prompt=negative)
     for group in [*({name: value} for name, value in fields.items()), reading.variation(), reading.hires()]:
         recipe = reading.tried(recipe, group)
@@ -160,6 +160,17 @@ class _Reading:
             )
             return {}
         return {"noise": "nv"}
+
+    def emphasis(self) -> dict[str, str]:
+        """What weights in the prompt did."""
+        given = self._left.pop("Emphasis", "Original")
+        if given == "None":
+            self.notes.append("It was drawn with Emphasis None, so its prompt is read as plain text.")
+            return {"syntax": "plain"}
+        known = {"Original": "a1111", **{label: effect for effect, label in EFFECTS.items() if label}}
+        if given not in known:
+            self.notes.append(f"Emphasis {given} is not known here; weights act as in a1111.")
+        return {"emphasis": known.get(given, "a1111")}
 
     def variation(self) -> dict[str, object]:
         """Another seed, and how far towards it."""

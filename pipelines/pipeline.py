@@ -187,7 +187,7 @@ class Pipeline:
         for one in resolved:
             _chunks(one, self.model.text)  # prompts that cannot be drawn are told now too
             if capture is not None:
-                read = said(one, negative=capture.role == "uncond")
+                read = said(stages(one)[0].planned, negative=capture.role == "uncond")
                 capture.phrases(*map(self.model.text.ledger, dict.fromkeys(read)))
         return self._stream(resolved, batch_size, capture, cancel)
 

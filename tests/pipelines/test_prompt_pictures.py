@@ -11,6 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.capture import Capture
+from pipelines.infotext import infotext
+from pipelines.infotext_reader import read_infotext
 from pipelines.ledger import Ledger
 from pipelines.pipeline import Pipeline
 from pipelines.plan import make_plan
@@ -274,3 +276,34 @@ def test_a_recipe_without_the_new_fields_keeps_its_text_and_hash() -> None:
 def test_a_reading_may_be_given_by_hand(pipe: Pipeline) -> None:
     text: TextEncoder = pipe.model.text
     assert torch.equal(text.encode([Reading.plain("a fox")]).hidden, text.encode(["a fox"]).hidden)
+
+
+# -- infotext ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "fields", "notes"),
+    [
+        ("", {}, 0),
+        (", Emphasis: Original", {}, 0),
+        (", Emphasis: Ignore", {"emphasis": "none"}, 0),
+        (", Emphasis: ComfyUI", {"emphasis": "comfy"}, 0),
+        (", Emphasis: None", {"syntax": "plain"}, 1),
+        (", Emphasis: No norm", {}, 1),
+    ],
+)
+def test_infotext_tells_what_weights_did(written: str, fields: dict[str, str], notes: int) -> None:
+    text = f"a (fox:1.3)\nSteps: 4, Seed: 7, CFG scale: 5, RNG: CPU{written}, Version: v1.10"
+    imported = read_infotext(text)
+    made = Recipe("a (fox:1.3)", num_inference_steps=4, seed=7, guidance_scale=5.0)
+    assert imported.recipe == replace(made, **fields)  # type: ignore[arg-type]
+    assert len(imported.notes) == notes
+    if not notes:
+        assert read_infotext(infotext(imported.recipe, "xattn 0")).recipe == imported.recipe
+
+
+def test_a_plain_prompt_is_escaped_for_other_readers() -> None:
+    recipe = replace(FOX, prompt="a (fox) [b:c:3]", syntax="plain")
+    text = infotext(recipe, "xattn 0")
+    assert text.startswith("a \\(fox\\) \\[b:c:3\\]\n")
+    assert first(read_infotext(text).recipe.prompt).text == recipe.prompt

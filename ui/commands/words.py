@@ -46,11 +46,12 @@ def words(
 
 def read(folder: Path, prompt: str) -> Ledger:
     """The prompt's ledger, by the model's tokenizer alone: its weights stay unread."""
+    from pipelines.prompt import first
     from pipelines.tokenizer import Tokenizer
     from pipelines.towers import TowerConfig
 
     positions = TowerConfig.from_file(folder / "text_encoder" / "config.json").positions
-    return Tokenizer.from_folder(folder / "tokenizer", positions).ledger(prompt)
+    return Tokenizer.from_folder(folder / "tokenizer", positions).ledger(first(prompt))
 
 
 def print_vocabulary(console: Console, name: str, vocabulary: Vocabulary) -> None:
