@@ -25,6 +25,7 @@ class _Fields(TypedDict, total=False):
     guidance: Rule
     scheduler: str | None
     sigmas: Sigmas
+    clip_skip: int
     noise: Noise
     variation_seed: int | None
     variation_strength: float

@@ -182,11 +182,13 @@ class Pipeline:
         for one in resolved:
             for stage in stages(one):
                 self._scheduler(stage)  # how many steps a scheduler can take depends on both: told now, not mid-stream
-            check_pictures(one, self.model)
+        check_pictures(resolved, self.model)
         capture = wanted(words, maps)
         for one in resolved:
             _chunks(one, self.model.text)  # prompts that cannot be drawn are told now too
             if capture is not None:
+                if not any(stage.runs for stage in stages(one)):
+                    raise BadValue("strength", one.strength, "over 0 where words are watched", "No step would run")
                 read = said(stages(one)[0].planned, negative=capture.role == "uncond")
                 capture.phrases(*map(self.model.text.ledger, dict.fromkeys(read)))
         return self._stream(resolved, batch_size, capture, cancel)
@@ -349,6 +351,7 @@ def _groups(recipes: Sequence[Recipe], batch_size: int, text: TextEncoder) -> li
             # the UNet reads the padding of a longer neighbour too, so only equally long prompts share a batch
             _chunks(recipe, text),
             recipe.emphasis,
+            recipe.clip_skip,
         )
         alike.setdefault(key, []).append(place)
     return [

@@ -28,6 +28,7 @@ MAX_STEPS = 1000
 # int64's limit, so that every table format holds a seed; torch would take one bit more
 MAX_SEED = 2**63 - 1
 MAX_GUIDANCE = 1000.0
+MAX_CLIP_SKIP = 31
 STRENGTH = 0.8
 # Raised when the same recipe gives another picture (CHANGELOG: "Pictures changed").
 ENGINE = 1
@@ -57,6 +58,8 @@ class Recipe:
     """How one image is made. Fields that are None are filled in by the pipeline: then the recipe is *resolved*.
 
     prompt: what to draw; kept letter for letter
+    clip_skip: layers left out at the end of the text tower beyond the model's own habit, as diffusers counts; web UIs
+        count one more
     emphasis: what weights in the prompts do: "a1111", "comfy" or "none" (prompt/emphasis.py)
     syntax: how the prompts are written: "a1111", or "plain" where brackets are just brackets (docs/prompts.md)
     seed: 0 … 2⁶³−1; the first latents are torch's CPU noise for it, as diffusers draws them
@@ -82,6 +85,7 @@ class Recipe:
 
     prompt: str
     negative_prompt: str = ""
+    clip_skip: int = 0
     emphasis: Effect = "a1111"
     syntax: Syntax = "a1111"
     seed: int | None = None
@@ -135,6 +139,7 @@ class Recipe:
     def _check_prompts(self) -> None:
         checks.text("prompt", self.prompt, blank=False, remedy='Say what to draw, such as "a fox on purple"')
         checks.text("negative_prompt", self.negative_prompt, remedy='Leave it out, or give ""')
+        self._set("clip_skip", checks.whole("clip_skip", self.clip_skip, 0, MAX_CLIP_SKIP, "Web UIs count one more"))
         for name, known in (("emphasis", get_args(Effect)), ("syntax", get_args(Syntax))):
             if getattr(self, name) not in known:
                 raise UnknownName(name, getattr(self, name), known)

@@ -23,7 +23,8 @@ class RunStats:
     """What one run cost; the pictures of a batch share theirs.
 
     encode_seconds, denoise_seconds, decode_seconds: wall time, without the time that a consumer of a stream took
-    kernels: calls of `attend` by the backend that ran them, such as {"sdpa": 640}
+    kernels: the sites' own calls of `attend`, by the backend that runs them, such as {"sdpa": 640}; what is watched or
+        edited adds products of its own, which are not among them
     peak_bytes: the most memory held: on CUDA by torch on that device since the run began; on a CPU the process's own
         peak since it started, for no system tells it by run; None where the system does not tell
     """

@@ -91,7 +91,7 @@ def chunks(recipe: Recipe, text: TextEncoder) -> int:
 def step_texts(
     recipes: Sequence[Recipe], rows: Sequence[Row], unet: UNet, text: TextEncoder, *, zero_empty_negative: bool
 ) -> StepTexts:
-    """Encode what the rows of resolved recipes read; they agree in steps, size and emphasis.
+    """Encode what the rows of resolved recipes read; they agree in steps, size, emphasis and clip_skip.
 
     zero_empty_negative: zeros instead of the empty prompt's text for a negative prompt that is empty
     """
@@ -109,7 +109,8 @@ def step_texts(
 
 def _encoded(entries: Sequence[tuple[Reading, bool]], recipe: Recipe, unet: UNet, text: TextEncoder) -> StepText:
     """Readings, some of them as zeros, as the UNet takes them; `recipe` has what they all agree in."""
-    conditioning = text.encode([reading for reading, _ in entries], emphasis=recipe.emphasis)
+    spoken = [reading for reading, _ in entries]
+    conditioning = text.encode(spoken, emphasis=recipe.emphasis, clip_skip=recipe.clip_skip)
     if any(zero for _, zero in entries):
         conditioning = _without(conditioning, [zero for _, zero in entries])
     added = _added(conditioning, recipe) if unet.config.addition_embed_type == "text_time" else None

@@ -6,6 +6,7 @@ everyone who holds it; here it is cut outside, so runs that share a Vae never to
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from pipelines.files import read_json
 from pipelines.tiles import Tiling, by_tiles
-from xattn.errors import BadModel
+from xattn.errors import BadModel, NonFinite
 
 WHOLE_TO_A_MEGAPIXEL = Tiling()
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -45,15 +46,17 @@ class Vae:
     @classmethod
     def from_folder(cls, folder: Path, dtype: torch.dtype, device: torch.device) -> Vae:
         """Read a model's `vae/`. Raises BadModel, with a sentence, for anything that is not a whole AutoencoderKL."""
-        # SDXL's first autoencoder overflows in half precision, and says so
         if dtype is torch.float16 and read_json(folder / "config.json").get("force_upcast", False):
             dtype = torch.float32
         return cls.of(_load(folder, dtype, device))
 
     @classmethod
     def of(cls, module: Any) -> Vae:
-        """From a loaded AutoencoderKL, which is shared, not copied."""
+        """From a loaded AutoencoderKL, which is shared, not copied, but for a float16 one that asks for float32."""
         config = dict(module.config)
+        if module.dtype is torch.float16 and config.get("force_upcast", False):
+            # SDXL's first autoencoder overflows in half precision, and says so; the one given stays as it is
+            module = copy.deepcopy(module).float()
         return cls(
             module=module,
             dtype=module.dtype,
@@ -91,6 +94,11 @@ class Vae:
             pixels = by_tiles(
                 self._pixels, scaled, cells=(height, width), side=side, overlap=overlap, written=self.factor
             )[0]
+        if not bool(torch.isfinite(pixels).all()):
+            raise NonFinite(
+                f"The autoencoder made NaN or infinity of sound latents in {self.dtype}, so there is no picture; "
+                'use dtype "float32" or "bfloat16".'
+            )
         levels = ((pixels.float() / 2 + 0.5).clamp(0, 1) * 255).round().byte()
         return Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()))
 

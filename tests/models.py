@@ -104,6 +104,44 @@ def write_model(
     return folder
 
 
+def write_sd2_model(folder: Path, *, seed: int = 0) -> Path:
+    """A Stable Diffusion 2 in small: linear projections, heads by level, GELU text, velocity, zero terminal SNR."""
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    write_model(folder, seed=seed)
+    config = json.loads((folder / "text_encoder" / "config.json").read_text())
+    kept = ("vocab_size", "hidden_size", "intermediate_size", "projection_dim", "num_hidden_layers")
+    ids = ("num_attention_heads", "max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
+    text = CLIPTextModel(CLIPTextConfig(hidden_act="gelu", **{name: config[name] for name in (*kept, *ids)}))
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(32, 64),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        cross_attention_dim=32,
+        norm_num_groups=8,
+    )
+    for number, (name, module) in enumerate((("text_encoder", text), ("unet", unet))):
+        spread(module, seed + 20 + number)
+        module.save_pretrained(folder / name)
+    DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    ).save_pretrained(folder / "scheduler")
+    return folder
+
+
 def write_xl_model(folder: Path, *, seed: int = 0) -> Path:
     """A Stable Diffusion XL in small: two towers, the second with a projection, pooled text and sizes added."""
     from diffusers import UNet2DConditionModel

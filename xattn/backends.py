@@ -101,6 +101,10 @@ def _run_explicit(
     return output.to(query.dtype), log_sum
 
 
+def _refuse(*_: object) -> tuple[Tensor, Tensor | None]:
+    raise AssertionError("flex says no to every request, so choose() never runs it")
+
+
 def _always(request: Request) -> Verdict:  # noqa: ARG001  pure torch does it all
     return YES
 
@@ -123,7 +127,7 @@ FLEX = Backend(
         if r.device == "cpu"
         else f"it has not been tried against the others on {r.device} yet"
     ),
-    run=_run_explicit,  # never reached: it always says no
+    run=_refuse,
     note="torch's flex_attention: compiled score functions",
 )
 

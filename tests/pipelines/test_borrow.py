@@ -11,14 +11,14 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
 from pipelines.pipeline import Pipeline
-from tests.models import write_model, write_xl_model
+from tests.models import write_model, write_sd2_model, write_xl_model
 from xattn.errors import BadModel
 
 
-@pytest.fixture(params=["sd1", "xl"])
+@pytest.fixture(params=["sd1", "sd2", "xl"])
 def theirs(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    if request.param == "sd1":
-        folder = write_model(tmp_path / "tiny")
+    if request.param != "xl":
+        folder = (write_model if request.param == "sd1" else write_sd2_model)(tmp_path / "tiny")
         made = StableDiffusionPipeline.from_pretrained(str(folder), local_files_only=True)
     else:
         folder = write_xl_model(tmp_path / "tiny-xl")
@@ -64,3 +64,11 @@ def test_the_hash_is_of_what_is_in_memory(theirs: Any) -> None:
 def test_what_is_no_such_pipeline_is_refused() -> None:
     with pytest.raises(BadModel, match=r"object has no unet.*StableDiffusionXLPipeline"):
         Pipeline.from_diffusers(object())
+
+
+def test_a_half_precision_autoencoder_that_overflows_is_copied_up_and_left_as_it_is(theirs: Any) -> None:
+    theirs.vae.register_to_config(force_upcast=True)
+    theirs.vae.half()
+    ours = Pipeline.from_diffusers(theirs)
+    assert ours.model.vae.dtype is torch.float32
+    assert theirs.vae.dtype is torch.float16

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,13 +212,35 @@ def test_no_global_random_state_is_read_or_moved(pipe: Pipeline) -> None:
     assert furthest(first, pipe(replace(FOX, scheduler="euler_a")).image) == 0
 
 
-def test_what_a_run_cost_is_told(pipe: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_a_run_cost_is_told(
+    pipe: Pipeline, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, inside, kernel = 0, False, torch.nn.functional.scaled_dot_product_attention
+
+    def counted(*arguments: Any, **options: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += inside  # the text tower and the autoencoder attend by the same function
+        return kernel(*arguments, **options)
+
+    def enter(*_: object) -> None:
+        nonlocal inside
+        inside = True
+
+    def leave(*_: object) -> None:
+        nonlocal inside
+        inside = False
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", counted)
+    hooks = (pipe.model.unet.register_forward_pre_hook(enter), pipe.model.unet.register_forward_hook(leave))
     with caplog.at_level(logging.INFO, logger="xattn"):
         result = pipe(FOX)
+    for hook in hooks:
+        hook.remove()
     stats = result.stats
     assert stats.steps == 4
     assert sum(stats.kernels.values()) == 4 * len(pipe.model.unet.sites)
     assert set(stats.kernels) == {"sdpa"}
+    assert calls == sum(stats.kernels.values()), "the calls told are the calls made"
     assert min(stats.encode_seconds, stats.denoise_seconds, stats.decode_seconds) > 0
     told = [record for record in caplog.records if getattr(record, "recipe", None) == result.recipe.hash]
     assert len(told) == 1
@@ -268,6 +291,35 @@ def test_latents_that_are_no_numbers_are_an_error_not_a_black_picture(folder: Pa
         broken.model.unet.conv_out.bias.fill_(torch.inf)
     with pytest.raises(NonFinite, match="guidance_scale"):
         broken(FOX)
+
+
+def test_pixels_that_are_no_numbers_are_an_error_not_a_black_picture(folder: Path) -> None:
+    broken = Pipeline.from_pretrained(folder)
+    with torch.no_grad():
+        broken.model.vae.module.decoder.conv_out.bias.fill_(torch.nan)
+    with pytest.raises(NonFinite, match="autoencoder"):
+        broken(FOX)
+
+
+def test_skipping_clips_last_layer_is_diffusers_own(pipe: Pipeline, theirs: StableDiffusionPipeline) -> None:
+    # diffusers' own clip_skip looks for an attribute that transformers 5 took away, so its text is made here
+    def skipped_text(prompt: str) -> torch.Tensor:
+        ids = theirs.tokenizer(prompt, padding="max_length", max_length=77, return_tensors="pt")["input_ids"]
+        hidden: torch.Tensor = theirs.text_encoder(ids, output_hidden_states=True).hidden_states[-2]
+        normed: torch.Tensor = theirs.text_encoder.final_layer_norm(hidden)
+        return normed
+
+    picture = theirs(
+        prompt_embeds=skipped_text("a fox on purple"),
+        negative_prompt_embeds=skipped_text("a dog"),
+        num_inference_steps=4,
+        guidance_scale=5.0,
+        generator=torch.Generator().manual_seed(7),
+    ).images[0]
+    skipped = replace(FOX, clip_skip=1)
+    together = pipe([skipped, FOX])
+    assert furthest(together[0].image, picture) <= 2
+    assert furthest(together[1].image, picture) > 5
 
 
 def test_the_scheduler_of_the_model_is_made_anew_for_each_run(pipe: Pipeline) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,13 @@ def test_it_is_within_its_limit():
 def test_its_card_is_made_of_figures():
     assert (MODEL / "figures.json").is_file()
     assert "Not measured" not in (MODEL / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_is_as_good_as_its_card_has_to_say():
+    figures = json.loads((MODEL / "figures.json").read_text())
+    assert figures["single"] >= 0.6
+    assert figures["background"] >= 0.95
+    assert figures["psnr"] >= 27
 
 
 def test_vanilla_diffusers_draws_what_was_asked(pipe):

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention as Theirs
+from diffusers.models.unets.unet_dreamlite import DreamLiteAttnProcessor2_0
 
 from xattn.backends import Request, choose, get_backend
 from xattn.compose import compose
@@ -25,6 +26,28 @@ from xattn.space import Space
 def test_the_layer_equals_diffusers_with_the_same_weights(context: int | None, backend: str) -> None:
     theirs = Theirs(query_dim=16, cross_attention_dim=context, heads=4, dim_head=4, bias=False)
     ours = Attention(16, context_dim=context, heads=4, head_dim=4, backend=backend)
+    ours.load_state_dict(theirs.state_dict())
+    hidden, text = torch.randn(2, 9, 16), torch.randn(2, 5, 12)
+    with torch.no_grad():
+        expected = theirs(hidden, encoder_hidden_states=None if context is None else text)
+        result = ours(hidden, None if context is None else {"text": ours.key_value(text)})
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("context", [None, 12])
+def test_grouped_queries_equal_diffusers_own(kv_heads: int, context: int | None) -> None:
+    # the one processor of diffusers' that takes fewer key heads than query heads as they are meant
+    theirs = Theirs(
+        query_dim=16,
+        cross_attention_dim=context,
+        heads=4,
+        kv_heads=kv_heads,
+        dim_head=4,
+        bias=False,
+        processor=DreamLiteAttnProcessor2_0(),
+    )
+    ours = Attention(16, context_dim=context, heads=4, head_dim=4, kv_heads=kv_heads)
     ours.load_state_dict(theirs.state_dict())
     hidden, text = torch.randn(2, 9, 16), torch.randn(2, 5, 12)
     with torch.no_grad():

@@ -36,7 +36,10 @@ def test_sinusoidal_in_float64_is_the_formula_to_the_last_digits() -> None:
 
 def test_the_grid_says_y_in_its_first_half_and_x_in_its_second() -> None:
     table = positions.sinusoidal_2d(2, 3, 8).reshape(2, 3, 8)
-    assert torch.equal(table[1, 2], torch.cat([positions.sinusoidal(torch.tensor([n]), 4)[0] for n in (1, 2)]))
+    for y, x in ((0, 0), (1, 2), (1, 0)):
+        turned = [place / 10000 ** (2 * i / 4) for place in (y, x) for i in range(2)]
+        formula = [wave(angle) for angle in turned for wave in (math.sin, math.cos)]
+        assert table[y, x].tolist() == pytest.approx(formula, abs=1e-6)
 
 
 @settings(max_examples=30, deadline=None)
@@ -63,8 +66,8 @@ def test_rotated_scores_depend_on_differences_only(dim: int, shift: int) -> None
 
 def test_axial_angles_turn_half_of_the_pairs_with_y_and_half_with_x() -> None:
     angles = positions.axial_angles(2, 3, 8).reshape(2, 3, 4)
-    expected = torch.cat([positions.rotary_angles(torch.tensor([n]), 4)[0] for n in (1, 2)])
-    assert torch.equal(angles[1, 2], expected)
+    formula = [place / 10000 ** (2 * i / 4) for place in (1, 2) for i in range(2)]
+    assert angles[1, 2].tolist() == pytest.approx(formula, abs=1e-6)
     assert torch.equal(angles[1, :, :2], angles[1, :1, :2].expand(3, 2))
 
 
