@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipelines.assets import Asset
 from pipelines.load import Model
 from pipelines.pictures import check_mask, in_cells, mask, opened, picture, pixels
 from pipelines.plan import Plan, first_latents
@@ -104,23 +105,30 @@ def make_canvas(
     return Canvas(latents, kept=Kept(clean, noise, cells))
 
 
-def check_pictures(recipe: Recipe, model: Model) -> None:
-    """That the pictures of a resolved recipe can be opened and suit the model, before anything is drawn.
+def check_pictures(recipes: Sequence[Recipe], model: Model) -> None:
+    """That the pictures of resolved recipes can be opened and suit the model, before anything is drawn.
 
     Raises BadValue.
     """
-    if model.inpaints and recipe.mask is None:
-        raise BadValue(
-            "mask",
-            None,
-            f"given with {model.ref.name!r}, whose UNet redraws masked parts of a picture",
-            "Give init and mask, or load a model that draws from text alone",
-        )
-    if recipe.init is not None:
-        opened("init", recipe.init)
-    if recipe.mask is not None:
+    inits: dict[tuple[Asset, bool], None] = {}  # each once: a thousand seeds may begin with one picture
+    masks: dict[tuple[Asset, bool, tuple[int, int]], None] = {}
+    for recipe in recipes:
+        if model.inpaints and recipe.mask is None:
+            raise BadValue(
+                "mask",
+                None,
+                f"given with {model.ref.name!r}, whose UNet redraws masked parts of a picture",
+                "Give init and mask, or load a model that draws from text alone",
+            )
+        if recipe.init is not None:
+            inits[recipe.init, recipe.init.data is None] = None
         for stage in stages(recipe):
-            check_mask(recipe.mask, *_size(stage.recipe), model.vae.factor)
+            if recipe.mask is not None:
+                masks[recipe.mask, recipe.mask.data is None, _size(stage.recipe)] = None
+    for init, _ in inits:
+        opened("init", init)
+    for given, _, size in masks:
+        check_mask(given, *size, model.vae.factor)
 
 
 def _enlarged(

@@ -73,11 +73,15 @@ class Result:
     stats: RunStats
     maps: AttentionMaps | None = None
 
-    def save(self, path: str | Path) -> Path:
-        """Write a PNG with the recipe inside, whole or not at all. Raises CannotWrite."""
-        from pipelines.metadata import save_png
+    def save(self, path: str | Path, *, metadata: bool = True) -> Path:
+        """Write a .png, .jpg or .webp, the recipe inside unless `metadata` is False, whole or not at all.
 
-        return save_png(self, path)
+        A JPEG changes bits of the picture, and refers to pictures in the recipe instead of holding them
+        (metadata.save_picture). Raises CannotWrite.
+        """
+        from pipelines.metadata import save_picture
+
+        return save_picture(self, path, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)

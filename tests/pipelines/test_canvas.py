@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -323,6 +324,15 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path, folder: Path) -> Non
         Pipeline.from_pretrained(tmp_path / "eight")
 
 
+def test_the_documentation_runs_as_printed(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "pictures.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    assert code.count("from_pretrained()") == 1
+    told: dict[str, Any] = {}
+    exec(code.replace("from_pretrained()", f"from_pretrained({str(folder)!r})"), told)
+    assert told["result"].image.size == (128, 128)
+
+
 def damaged() -> Asset:
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)).save(buffer, "PNG")
@@ -337,6 +347,7 @@ def damaged() -> Asset:
         ({"strength": float("nan")}, ("strength", "nan")),
         ({"strength": 1.5}, ("strength", "1.5", "from 0 to 1")),
         ({"strength": -0.1}, ("strength", "-0.1")),
+        ({"strength": 0.0, "words": "*"}, ("strength", "watched")),
         ({"strength": 0.1}, ("strength", "0.1", "5 steps", "0.2")),
         ({"mask": hole(32, 48)}, ("mask", "32x48", "64x48")),
         ({"mask": Image.new("L", (64, 48))}, ("mask", "black", "white")),
