@@ -67,8 +67,8 @@ def xattn(here: Path, capsys: pytest.CaptureFixture[str]) -> Xattn:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's environment without what would quieten libraries, for a process of its own."""
-    quiet = ("HF_", "TRANSFORMERS_", "TQDM_", "XATTN_", "FORCE_COLOR", "NO_COLOR")
+    """This process's environment, without what changes how libraries or Python print, for a process of its own."""
+    quiet = ("HF_", "TRANSFORMERS_", "TQDM_", "XATTN_", "FORCE_COLOR", "NO_COLOR", "PYTHONUNBUFFERED")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(quiet)}
     return {**inherited, "PYTHONPATH": str(ROOT), **settings}
 

@@ -89,9 +89,10 @@ def test_a_process_told_to_terminate_cleans_up_first(tmp_path: Path) -> None:
     assert python("-c", code, folder=tmp_path) == (143, "cleaned up\n", "")
 
 
-def test_a_reader_that_leaves_early_is_no_accident(tmp_path: Path) -> None:
+@pytest.mark.parametrize("argument", ["--help", "--version"], ids=["typer prints", "we print"])
+def test_a_reader_that_leaves_early_is_no_accident(tmp_path: Path, argument: str) -> None:
     process = subprocess.Popen(
-        [*XATTN, "generate", "--help"],
+        [*XATTN, argument],
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,
