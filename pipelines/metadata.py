@@ -1,17 +1,20 @@
-"""Pictures that know how they were made: writing the recipe into a PNG, and reading it back.
+"""Pictures that know how they were made: writing the recipe into a PNG, JPEG or WebP, and reading it back.
 
-Three texts go in, as uncompressed iTXt, which holds any script and has no limit of Pillow's when read: `parameters` for
-other people's tools (infotext.py), the whole recipe under `xattn`, what it was made on under `xattn-provenance`.
+Three texts go in: `parameters` for other people's tools (infotext.py), the whole recipe under `xattn`, what it was made
+on under `xattn-provenance`. In a PNG they are uncompressed iTXt, which holds any script and has no limit of Pillow's
+when read; in the others EXIF (exif_text.py).
 """
 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines import recipe_json
 from pipelines.assets import INLINE_BYTES, AssetStore
+from pipelines.exif_text import JPEG_LIMIT, BrokenExif, read_exif, write_exif
 from pipelines.files import check_writable, write_whole
 from pipelines.infotext import infotext
 from pipelines.infotext_reader import Imported, read_infotext
@@ -23,11 +26,15 @@ from xattn.errors import BadValue, CannotWrite
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.PngImagePlugin import PngInfo
 
 RECIPE_KEY = "xattn"
 PROVENANCE_KEY = "xattn-provenance"
 _MAX_RECIPE_BYTES = 16 * 2**20
-_EXPECTED = "a PNG that xattn saved, or a recipe as .json"
+_EXPECTED = "a picture that xattn saved, or a recipe as .json"
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""What a file's name says of its form."""
+_WEBP_SIDE = 16383
 
 
 class Picture(Protocol):
@@ -49,39 +56,99 @@ class Picture(Protocol):
 def check_output(path: str | Path) -> Path:
     """A picture's path as far as it can be told before there is a picture. Raises CannotWrite."""
     target = check_writable(path)
-    if target.suffix.lower() != ".png":
-        raise CannotWrite(path, f"pictures are saved as PNG; call it {target.stem}.png")
+    if target.suffix.lower() not in FORMATS:
+        raise CannotWrite(path, f"pictures are saved as .png, .jpg, .jpeg or .webp; call it {target.stem}.png")
     return target
 
 
-def save_png(picture: Picture, path: str | Path) -> Path:
-    """Write a PNG with its recipe inside, whole or not at all; an older file there is replaced. Raises CannotWrite.
+def save_picture(picture: Picture, path: str | Path, *, metadata: bool = True) -> Path:
+    """Write a PNG, JPEG or WebP, whole or not at all; an older file there is replaced. Raises CannotWrite.
 
-    Pictures that the recipe refers to go into it too, or, where they are large, into the store in the cache root.
+    metadata: whether the recipe goes inside. Pictures that it refers to go along, or, where they are large, into the
+        store in the cache root.
+
+    PNG and WebP keep every bit of the picture, JPEG (quality 95) does not. A JPEG has 64 kB for the recipe, so pictures
+    that it refers to go into the store whatever their size; where prompts of thousands of words leave too little room,
+    provenance is left out, then `parameters`, and where the recipe itself does not fit, the error says so.
     """
     target = check_output(path)
-    keep_assets(picture.recipe)
-    return write_whole(target, png_bytes(picture))
+    data = file_bytes(picture, FORMATS[target.suffix.lower()], metadata=metadata, path=path)
+    if metadata:
+        keep_assets(picture.recipe, path)
+    return write_whole(target, data)
 
 
-def keep_assets(recipe: Recipe) -> None:
-    """Keep what the recipe's JSON leaves out, so that it can be drawn again from a file. Raises CannotWrite."""
-    if any(asset.data is not None and len(asset.data) > INLINE_BYTES for asset in recipe.assets):
-        AssetStore.default().keep(recipe.assets)
+def keep_assets(recipe: Recipe, path: str | Path | None = None) -> None:
+    """Keep what the recipe's JSON leaves out, so that it can be drawn again from a file. Raises CannotWrite.
+
+    path: the file that the recipe goes into; a JPEG holds no pictures.
+    """
+    inline = 0 if path is not None and _is_jpeg(path) else INLINE_BYTES
+    for asset in recipe.assets:
+        if asset.data is not None and len(asset.data) > inline:
+            AssetStore.default().put(asset)
 
 
-def png_bytes(picture: Picture) -> bytes:
-    """The file's bytes. They hold no path of this machine: models go by name and hash."""
+def file_bytes(picture: Picture, form: str = "PNG", *, metadata: bool = True, path: str | Path = "the file") -> bytes:
+    """The file's bytes. They hold no path of this machine: models go by name and hash.
+
+    form: one of FORMATS'; path: what an error is about. Raises CannotWrite as save_picture.
+    """
+    buffer = io.BytesIO()
+    if form == "PNG":
+        picture.image.save(buffer, format=form, pnginfo=_png_texts(picture) if metadata else None)
+        return buffer.getvalue()
+    if form == "WEBP" and max(picture.image.size) > _WEBP_SIDE:
+        raise CannotWrite(path, f"a WebP has at most {_WEBP_SIDE} pixels a side; save it as .png")
+    exif = _exif(picture, form, path) if metadata else b""
+    if form == "WEBP":
+        picture.image.save(buffer, format=form, exif=exif, lossless=True)
+    else:
+        picture.image.save(buffer, format=form, exif=exif, quality=95, subsampling=0)
+    return buffer.getvalue()
+
+
+def _png_texts(picture: Picture) -> PngInfo:
     from PIL.PngImagePlugin import PngInfo
 
-    recipe = picture.recipe.portable()
     texts = PngInfo()
-    texts.add_itxt("parameters", infotext(recipe, f"xattn {__version__}"))
-    texts.add_itxt(RECIPE_KEY, recipe.to_json())
-    texts.add_itxt(PROVENANCE_KEY, recipe_json.canonical(picture.provenance.document()))
-    buffer = io.BytesIO()
-    picture.image.save(buffer, format="PNG", pnginfo=texts)
-    return buffer.getvalue()
+    for key, text in _written(picture).items():
+        texts.add_itxt(key, text)
+    return texts
+
+
+def _exif(picture: Picture, form: str, path: str | Path) -> bytes:
+    texts = _written(picture, inline=form != "JPEG")
+    parameters = texts.pop("parameters")
+    only = {RECIPE_KEY: texts[RECIPE_KEY]}
+    for notes, comment in ((texts, parameters), (only, parameters), (only, "")):
+        exif = write_exif(comment, notes)
+        if form != "JPEG" or len(exif) <= JPEG_LIMIT:
+            return exif
+    raise CannotWrite(path, "its recipe is too long for a JPEG; save it as .png, or without metadata")
+
+
+def _written(picture: Picture, *, inline: bool = True) -> dict[str, str]:
+    """The three texts. inline: with the small pictures that the recipe refers to."""
+    recipe = picture.recipe.portable()
+    return {
+        "parameters": infotext(recipe, f"xattn {__version__}"),
+        RECIPE_KEY: (recipe if inline else _by_reference(recipe)).to_json(),
+        PROVENANCE_KEY: recipe_json.canonical(picture.provenance.document()),
+    }
+
+
+def _by_reference(recipe: Recipe) -> Recipe:
+    return replace(
+        recipe,
+        init=None if recipe.init is None else replace(recipe.init, data=None),
+        mask=None if recipe.mask is None else replace(recipe.mask, data=None),
+        source=None if recipe.source is None else _by_reference(recipe.source),
+    )
+
+
+def _is_jpeg(path: str | Path) -> bool:
+    return FORMATS.get(Path(path).suffix.lower()) == "JPEG"
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -134,14 +201,19 @@ def _texts(path: Path) -> dict[str, str]:
     _check_there(path)
     try:
         with path.open("rb") as file:
-            if file.read(len(SIGNATURE)) != SIGNATURE:
-                raise BadValue("path", str(path), _EXPECTED, "This file is no PNG")
+            if file.read(len(SIGNATURE)) == SIGNATURE:
+                file.seek(0)
+                return read_text(file)
             file.seek(0)
-            return read_text(file)
-    except BrokenPng as error:
-        raise BadValue("path", str(path), _EXPECTED, f"This PNG is broken: {error}") from error
+            texts = read_exif(file)
+    except (BrokenPng, BrokenExif) as error:
+        form = "PNG" if isinstance(error, BrokenPng) else "picture"
+        raise BadValue("path", str(path), _EXPECTED, f"This {form} is broken: {error}") from error
     except OSError as error:
         raise _unreadable(path, error) from error
+    if texts is None:
+        raise BadValue("path", str(path), _EXPECTED, "This file is no PNG, JPEG or WebP")
+    return texts
 
 
 def _check_there(path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.files import write_new
 from pipelines.ledger import APOSTROPHES, word_spans
-from pipelines.metadata import check_output, png_bytes, save_png
+from pipelines.metadata import check_output, file_bytes, save_picture
 from xattn.errors import BadValue, CannotWrite
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ class Output:
     def save(self, result: Result) -> Path:
         """Write the picture, whole or not at all, and say where. Raises CannotWrite."""
         if self.file is not None:
-            return save_png(result, self.file)
+            return save_picture(result, self.file)
         assert self.folder is not None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CannotWrite(self.folder, (error.strerror or "it cannot be made").lower()) from error
-        stem, data = f"{slug(result.recipe.prompt)}-{result.recipe.seed}", png_bytes(result)
+        stem, data = f"{slug(result.recipe.prompt)}-{result.recipe.seed}", file_bytes(result)
         for number in itertools.count(1):
             name = f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
             if (self.folder / name).exists():

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from sd_parsers import ParserManager
 
 from pipelines.infotext import infotext
-from pipelines.metadata import check_output, png_bytes, read_provenance, read_recipe, save_png
+from pipelines.metadata import check_output, file_bytes, read_provenance, read_recipe, save_picture
 from pipelines.png_text import BrokenPng, read_text
 from pipelines.provenance import Provenance
 from pipelines.recipe import ModelRef, Recipe
@@ -70,7 +70,7 @@ def unquoted(value):
 
 
 def test_a_saved_picture_gives_its_recipe_back(tmp_path):
-    path = save_png(drawn(), tmp_path / "fox.png")
+    path = save_picture(drawn(), tmp_path / "fox.png")
     assert path == tmp_path / "fox.png"
     assert read_recipe(path) == RECIPE
     assert read_recipe(str(path)).hash == RECIPE.hash
@@ -129,7 +129,7 @@ def test_other_tools_find_the_end_of_any_prompt(prompt, negative, name):
 @given(prompts.filter(lambda text: bool(text.replace("\0", "").strip())), prompts)
 def test_any_recipe_survives_a_picture(prompt, negative):
     recipe = replace(RECIPE, prompt=prompt, negative_prompt=negative)
-    data = png_bytes(drawn(recipe))
+    data = file_bytes(drawn(recipe))
     assert Recipe.from_json(read_text(io.BytesIO(data))["xattn"]) == recipe
     (read,) = ParserManager().parse(Image.open(io.BytesIO(data))).samplers
     assert read.name == "DPM++ 2M"
@@ -137,7 +137,7 @@ def test_any_recipe_survives_a_picture(prompt, negative):
 
 
 def test_an_outside_reader_understands_the_picture(tmp_path):
-    info = ParserManager().parse(save_png(drawn(), tmp_path / "fox.png"))
+    info = ParserManager().parse(save_picture(drawn(), tmp_path / "fox.png"))
     assert info is not None
     (sampler,) = info.samplers
     assert (info.full_prompt, info.full_negative_prompt) == (RECIPE.prompt, RECIPE.negative_prompt)
@@ -151,7 +151,7 @@ def test_no_path_goes_into_a_picture(tmp_path):
     recipe = replace(
         RECIPE, model=ModelRef(str(folder), "1" * 64), source=replace(RECIPE, model=ModelRef("/a/b", "2" * 64))
     )
-    data = save_png(drawn(recipe), tmp_path / "fox.png").read_bytes()
+    data = save_picture(drawn(recipe), tmp_path / "fox.png").read_bytes()
     assert str(tmp_path).encode() not in data
     assert b"/a/b" not in data
     again = read_recipe(tmp_path / "fox.png")
@@ -185,7 +185,7 @@ def test_other_tools_may_repack_or_move_the_text(tmp_path, text_chunk):
 
 
 def whole_png():
-    return png_bytes(drawn())
+    return file_bytes(drawn())
 
 
 def damaged_png():
@@ -267,14 +267,14 @@ def test_no_changed_byte_crashes_the_reader(place, value):
 @pytest.mark.parametrize(
     ("name", "says"),
     [("missing/fox.png", "does not exist"), ("folder.png", "it is a folder"), ("file/fox.png", "not a folder"),
-     ("fox.jpg", "fox.png"), ("fox", "fox.png"), ("a\0.png", "null byte"), ("f" * 300 + ".png", "too long")],
+     ("fox.gif", "fox.png"), ("fox", "fox.png"), ("a\0.png", "null byte"), ("f" * 300 + ".png", "too long")],
 )  # fmt: skip
 def test_what_cannot_be_written_is_a_sentence_and_leaves_nothing(tmp_path, name, says):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_text("")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(CannotWrite, match=says):
-        save_png(drawn(), tmp_path / name)
+        save_picture(drawn(), tmp_path / name)
     if says != "too long":  # only the system knows its limit
         with pytest.raises(CannotWrite, match=says):
             check_output(tmp_path / name)
@@ -288,5 +288,5 @@ def test_checking_an_output_writes_nothing(tmp_path):
 
 def test_a_picture_is_named_as_the_caller_named_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert save_png(drawn(), "fox.png") == Path("fox.png")
+    assert save_picture(drawn(), "fox.png") == Path("fox.png")
     assert read_recipe("fox.png") == RECIPE

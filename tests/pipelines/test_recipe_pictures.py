@@ -16,7 +16,7 @@ from PIL import Image
 from sd_parsers import ParserManager
 
 from pipelines.assets import INLINE_BYTES, Asset, AssetStore
-from pipelines.metadata import read_recipe, save_png
+from pipelines.metadata import read_recipe, save_picture
 from pipelines.pictures import coloured, in_cells, mask, opened
 from pipelines.provenance import Provenance
 from pipelines.recipe import ModelRef, Recipe
@@ -101,13 +101,13 @@ def test_small_pictures_travel_in_the_file_and_large_ones_in_the_store(
     assert LARGE.data is not None
     assert SMALL.data is not None
     assert len(SMALL.data) <= INLINE_BYTES < len(LARGE.data)
-    save_png(Drawn(FROM_SMALL), tmp_path / "small.png")
+    save_picture(Drawn(FROM_SMALL), tmp_path / "small.png")
     assert not (tmp_path / "cache").exists(), "nothing is kept that nobody needs"
     back = read_recipe(tmp_path / "small.png")
     assert back == FROM_SMALL
     assert opened("init", SMALL).tobytes() == noisy(24).tobytes()
     edited = replace(PLAIN, source=replace(PLAIN, init=LARGE))
-    save_png(Drawn(edited), tmp_path / "large.png")
+    save_picture(Drawn(edited), tmp_path / "large.png")
     assert (tmp_path / "large.png").stat().st_size < INLINE_BYTES
     source = read_recipe(tmp_path / "large.png").source
     assert source is not None
@@ -122,7 +122,7 @@ def test_a_store_that_cannot_be_written_is_told_before_the_file_is(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XATTN_CACHE", str(tmp_path / "file"))
     with pytest.raises(CannotWrite, match="XATTN_CACHE"):
-        save_png(Drawn(replace(PLAIN, init=LARGE)), tmp_path / "large.png")
+        save_picture(Drawn(replace(PLAIN, init=LARGE)), tmp_path / "large.png")
     assert not (tmp_path / "large.png").exists()
 
 
@@ -195,7 +195,7 @@ def test_bad_pictures_and_passes_are_a_sentence(change: dict[str, Any], words: t
 def test_other_tools_read_how_a_picture_was_begun_and_enlarged(tmp_path: Path) -> None:
     read = ParserManager()
     hires = replace(PLAIN, passes=(Upscale(1.5, 0.55, "latent-nearest", steps=12),))
-    found = read.parse(save_png(Drawn(hires), tmp_path / "hires.png"))
+    found = read.parse(save_picture(Drawn(hires), tmp_path / "hires.png"))
     assert found is not None
     assert found.metadata["Denoising strength"] == "0.55"
     assert {key: value for key, value in found.metadata.items() if "Hires" in key} == {
@@ -203,10 +203,10 @@ def test_other_tools_read_how_a_picture_was_begun_and_enlarged(tmp_path: Path) -
         "Hires steps": "12",
         "Hires upscaler": "Latent (nearest)",
     }
-    begun = read.parse(save_png(Drawn(FROM_SMALL), tmp_path / "begun.png"))
+    begun = read.parse(save_picture(Drawn(FROM_SMALL), tmp_path / "begun.png"))
     assert begun is not None
     assert begun.metadata["Denoising strength"] == "0.5"
-    plain = read.parse(save_png(Drawn(PLAIN), tmp_path / "plain.png"))
+    plain = read.parse(save_picture(Drawn(PLAIN), tmp_path / "plain.png"))
     assert plain is not None
     assert "Denoising strength" not in plain.metadata
 

@@ -186,7 +186,7 @@ BAD = {
     "two arguments": (["a fox", "a cat"], "a cat"),
     "unknown flag": (["a fox", "--sed", "1"], "--sed", "--seed"),
     "nowhere": (["a fox", "--out", ""], "--out"),
-    "no PNG": (["a fox", "--out", "fox.jpg"], "fox.jpg", "fox.png"),
+    "no form": (["a fox", "--out", "fox.gif"], "fox.gif", "fox.png"),
     "no folder": (["a fox", "--out", "nowhere/fox.png"], "nowhere", "make it first"),
     "one file for several": (["a fox", "--out", "fox.png", "--count", "2"], "fox.png", "folder"),
     "name too long": (["a fox", "--out", "n" * 300 + ".png"], "name too long"),
