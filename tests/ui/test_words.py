@@ -19,13 +19,19 @@ def test_without_a_prompt_the_vocabulary_is_listed_by_kind(xattn: Xattn, model: 
 
 
 def test_with_a_prompt_every_token_has_its_column_and_word(xattn: Xattn, model: Path) -> None:
-    done = xattn("words", "a Fox [on] ice-cream", "--model", model)
+    done = xattn("words", r"a Fox \[on\] ice-cream", "--model", model)
     rows = [line.split() for line in done.out.splitlines()]
     assert rows[0] == ["column", "token", "word", "characters"]
     assert ["2", "fox</w>", "Fox", "2–5"] in rows
-    assert ["3", "[</w>", "6–7"] in rows, "brackets are text, not markup"
-    assert ["8", "cream</w>", "cream", "15–20"] in rows
+    assert ["3", "[</w>", "6–8"] in rows, "brackets are text, not markup"
+    assert ["8", "cream</w>", "cream", "17–22"] in rows
     assert "8 of 75 tokens, 5 words." in done.out
+
+
+def test_weights_are_shown_where_there_are_any(xattn: Xattn, model: Path) -> None:
+    rows = [line.split() for line in xattn("words", "a (fox:1.3)", "--model", model).out.splitlines()]
+    assert rows[0] == ["column", "token", "word", "characters", "weight"]
+    assert ["2", "fox</w>", "fox", "3–6", "1.3"] in rows
 
 
 def test_unknown_words_are_named_with_the_nearest(xattn: Xattn, model: Path) -> None:

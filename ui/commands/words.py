@@ -70,7 +70,8 @@ def print_ledger(console: Console, ledger: Ledger, vocabulary: Vocabulary | None
     notices = () if vocabulary is None else vocabulary.unknown(ledger)
     unknown = {notice.word for notice in notices}
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("column", "token", "word", "characters"):
+    weighted = any(token.weight != 1 for token in ledger.tokens)
+    for heading in ("column", "token", "word", "characters", *(["weight"] if weighted else [])):
         table.add_column(heading, justify="right" if heading == "column" else "left", overflow="fold")
     for token in ledger.tokens:
         if token.role == "pad":
@@ -78,7 +79,8 @@ def print_ledger(console: Console, ledger: Ledger, vocabulary: Vocabulary | None
         word = "" if token.word is None else ledger.words[token.word].text
         characters = f"{token.start}–{token.end}" if token.role == "text" else ""
         style = "yellow" if word in unknown else "dim" if token.role != "text" else ""
-        table.add_row(str(token.position), Text(token.text), Text(word), characters, style=style)
+        weight = [f"{token.weight:.3g}" if token.weight != 1 else ""] if weighted else []
+        table.add_row(str(token.position), Text(token.text), Text(word), characters, *weight, style=style)
     console.print(table)
     room = sum(token.role in ("text", "pad") for token in ledger.tokens)
     console.print(f"\n{len(ledger.text_tokens)} of {room} tokens, {len(ledger.words)} words.")
