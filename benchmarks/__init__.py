@@ -1,0 +1,1 @@
+"""Measurements of ours against others, as docs/benchmarks.md says. Run from a clone; never installed."""
