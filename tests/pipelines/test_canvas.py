@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline
+from diffusers import (
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+)
 from PIL import Image
 
 from pipelines.assets import Asset
@@ -25,7 +30,7 @@ from pipelines.recipe import Recipe
 from pipelines.schedulers import make_scheduler
 from pipelines.stages import stages
 from pipelines.upscale import Upscale
-from tests.models import write_model
+from tests.models import write_model, write_xl_model
 from xattn.errors import BadModel, BadValue, XattnError
 
 SAMPLERS: dict[str, tuple[str, dict[str, object]]] = {
@@ -120,6 +125,14 @@ def test_full_strength_is_diffusers_own(pipe: Pipeline, folder: Path) -> None:
     result = pipe(replace(FOX, strength=1.0))
     assert furthest(result.image, expected) <= 2
     assert result.stats.steps == 5
+
+
+def test_image_to_image_with_sdxl_is_diffusers_own(tmp_path: Path) -> None:
+    folder = write_xl_model(tmp_path)
+    other = StableDiffusionXLImg2ImgPipeline.from_pretrained(str(folder), local_files_only=True, add_watermarker=False)
+    other.set_progress_bar_config(disable=True)
+    expected = other(FOX.prompt, image=scene(64, 48), strength=0.65, generator=seeded(), **COMMON).images[0]
+    assert furthest(Pipeline.from_pretrained(folder)(FOX, strength=0.65).image, expected) <= 2
 
 
 def test_no_strength_gives_what_the_autoencoder_makes_of_the_picture(pipe: Pipeline, folder: Path) -> None:
