@@ -77,7 +77,8 @@ def _usage(error: TyperException) -> str:
         return message
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "xattn"
-    return f"{' '.join(message.split())} See {command} --help."
+    said = " ".join(message.split())
+    return f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} See {command} --help."
 
 
 def _was_interrupted(error: BaseException | None) -> bool:

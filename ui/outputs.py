@@ -37,7 +37,7 @@ class Output:
         Tried by a file without a name, so read-only systems are found out for root too; nothing stays behind.
         """
         if not out.strip():
-            raise BadValue("--out", out, "the name of a .png file or of a folder")
+            raise BadValue("--out", out, "the name of a .png, .jpg or .webp file, or of a folder")
         if Path(out).suffix.lower() not in IMAGE_SUFFIXES or out.endswith(("/", os.sep)):
             _try_folder(Path(out))
             return cls(folder=Path(out))
@@ -51,16 +51,16 @@ class Output:
         _try(file.parent, out)
         return cls(file=file)
 
-    def save(self, result: Result) -> Path:
-        """Write the picture, whole or not at all, and say where. Raises CannotWrite."""
+    def save(self, result: Result, *, metadata: bool = True) -> Path:
+        """Write the picture, whole or not at all, and say where; a folder's are PNGs. Raises CannotWrite."""
         if self.file is not None:
-            return save_picture(result, self.file)
+            return save_picture(result, self.file, metadata=metadata)
         assert self.folder is not None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CannotWrite(self.folder, (error.strerror or "it cannot be made").lower()) from error
-        stem, data = f"{slug(result.recipe.prompt)}-{result.recipe.seed}", file_bytes(result)
+        stem, data = f"{slug(result.recipe.prompt)}-{result.recipe.seed}", file_bytes(result, metadata=metadata)
         for number in itertools.count(1):
             name = f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
             if (self.folder / name).exists():

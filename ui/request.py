@@ -11,25 +11,30 @@ from typing import TYPE_CHECKING
 from pipelines import checks
 from pipelines.assets import Asset
 from pipelines.infotext_reader import Imported
-from pipelines.metadata import read_any
+from pipelines.metadata import read_any, read_provenance
 from pipelines.recipe import MAX_SEED, MAX_SIDE, ModelRef, Recipe
 from ui.outputs import IMAGE_SUFFIXES
-from xattn.errors import BadModel, BadValue
+from xattn.errors import BadModel, BadValue, XattnError
 
 if TYPE_CHECKING:
     from pipelines.pipeline import RecipeFields
+    from pipelines.provenance import Provenance
 
 DEFAULT_MODEL = "emoji-128"
 MAX_COUNT = 10_000
+VARIATION = 0.1
+"""How far --variation goes where it does not say: a picture much like the first."""
 # What a message calls a field that came from a flag.
 _FLAGS = {
     "seed": "--seed",
     "num_inference_steps": "--steps",
     "guidance_scale": "--guidance",
     "negative_prompt": "--negative",
-    "init": "--init",
+    "init": "--init-image",
     "strength": "--strength",
     "mask": "--mask",
+    "variation_seed": "the seed in --variation",
+    "variation_strength": "the strength in --variation",
     "width": "the width in --size",
     "height": "the height in --size",
 }
@@ -48,6 +53,7 @@ class Flags:
     init: str | None = None
     strength: str | None = None
     mask: str | None = None
+    variation: str | None = None
 
     def fields(self) -> RecipeFields:
         """The same as a recipe's fields. Raises BadValue for what is no number or size; the Recipe checks the rest."""
@@ -66,11 +72,13 @@ class Flags:
         if self.negative is not None:
             made["negative_prompt"] = self.negative
         if self.init is not None:
-            made["init"] = read_picture("--init", self.init)
+            made["init"] = read_picture("--init-image", self.init)
         if self.strength is not None:
             made["strength"] = parse_number("--strength", self.strength)
         if self.mask is not None:
             made["mask"] = read_picture("--mask", self.mask)
+        if self.variation is not None:
+            made["variation_seed"], made["variation_strength"] = parse_variation(self.variation)
         return made
 
 
@@ -82,12 +90,14 @@ class Wanted:
     model: the name or folder to load
     source: the picture or file that the recipe came from; None for a prompt
     notes: what of another tool's picture could not be brought
+    made_on: on what the picture says it was made; None where it does not say, or where a flag makes it another
     """
 
     recipe: Recipe
     model: str
     source: Path | None = None
     notes: tuple[str, ...] = ()
+    made_on: Provenance | None = None
 
 
 def wanted(argument: str, flags: Flags, model: str | None) -> Wanted:
@@ -96,6 +106,8 @@ def wanted(argument: str, flags: Flags, model: str | None) -> Wanted:
     A name that ends like an image's or in .json is a file, which must be there; anything else is a prompt.
     """
     source = Path(argument) if Path(argument).suffix.lower() in (*IMAGE_SUFFIXES, ".json") else None
+    if source is not None:
+        _check_there(argument, source)
     imported = Imported(Recipe(prompt=argument)) if source is None else read_any(source)
     recipe = imported.recipe
     fields = flags.fields()
@@ -105,7 +117,27 @@ def wanted(argument: str, flags: Flags, model: str | None) -> Wanted:
         if type(error) is BadValue and error.parameter in fields:
             raise BadValue(_FLAGS[error.parameter], error.got, error.expected, error.remedy) from error
         raise
-    return Wanted(recipe, model or _model_of(recipe, source), source, imported.notes)
+    made_on = _made_on(source) if recipe == imported.recipe else None
+    return Wanted(recipe, model or _model_of(recipe, source), source, imported.notes, made_on)
+
+
+def _check_there(argument: str, source: Path) -> None:
+    try:
+        there = source.exists()
+    except (OSError, ValueError):  # a name too long, or with a null byte
+        there = False
+    if not there:
+        shown = _shortened(argument, 100)
+        raise XattnError(f"There is no file {shown!r}; check the name, or leave the suffix off to draw it as a prompt.")
+
+
+def _made_on(source: Path | None) -> Provenance | None:
+    if source is None or source.suffix.lower() == ".json":
+        return None
+    try:
+        return read_provenance(source)
+    except BadValue:  # another tool's picture, or a JPEG that had no room for it
+        return None
 
 
 def _model_of(recipe: Recipe, source: Path | None) -> str:
@@ -172,7 +204,18 @@ def read_picture(flag: str, path: str) -> Asset:
     try:
         return Asset.from_file(path)
     except BadValue as error:
-        raise BadValue(flag, path, error.expected, error.remedy) from error
+        remedy = error.remedy or ("Convert it to PNG first" if error.expected.startswith("a PNG") else "")
+        raise BadValue(flag, path, error.expected, remedy) from error
+
+
+def parse_variation(text: str) -> tuple[int, float]:
+    """Seed and strength from "7:0.2", or "7", which goes by a tenth. Raises BadValue."""
+    seed, colon, strength = text.partition(":")
+    expected, remedy = "SEED or SEED:STRENGTH, the strength from 0 to 1", "Try --variation 7:0.2"
+    try:
+        return int(seed), float(strength) if colon else VARIATION
+    except ValueError as error:
+        raise BadValue("--variation", _shortened(text), expected, remedy) from error
 
 
 def parse_size(size: str) -> tuple[int, int]:

@@ -139,6 +139,13 @@ def test_words_that_the_model_never_saw_are_named_with_the_nearest(xattn: Xattn,
     assert len(done.err.splitlines()) == 2
 
 
+def test_unknown_words_are_named_wherever_they_are_said(xattn: Xattn, model: Path) -> None:
+    flags = ("--negative", "[mauve|a cat]", "--steps", 3, "--seed", 1, "--model", model)
+    done = xattn("generate", "a [fox:foks:0.5] on [red:(foks:1.2):0.7]", *flags)
+    assert done.code == 0
+    assert [line.split('"')[1] for line in done.err.splitlines()] == ["foks", "mauve"]
+
+
 def test_other_weights_than_the_recipes_are_refused_unless_asked_for(xattn: Xattn, model: Path, here: Path) -> None:
     recipe = {"prompt": "a fox", "seed": 1, "model": {"name": str(model), "sha256": "0" * 64}}
     (here / "fox.json").write_text(json.dumps(recipe))
@@ -180,11 +187,11 @@ BAD = {
     "unknown backend": (["a fox", "--backend", "sdpaa"], "backend", "sdpaa", "sdpa"),
     "unknown dtype": (["a fox", "--dtype", "float23"], "dtype", "float23", "float32"),
     "unknown device": (["a fox", "--device", "tpux"], "device", "tpux", "cpu"),
-    "missing picture": (["fox.png"], "fox.png", "no file"),
+    "missing picture": (["fox.png"], "no file 'fox.png'", "leave the suffix off"),
     "missing recipe": (["fox.json"], "fox.json", "no file"),
     "no argument": ([], "PROMPT", "xattn generate --help"),
     "two arguments": (["a fox", "a cat"], "a cat"),
-    "unknown flag": (["a fox", "--sed", "1"], "--sed", "--seed"),
+    "unknown flag": (["a fox", "--sed", "1"], "--sed", "--seed", "See xattn generate --help."),
     "nowhere": (["a fox", "--out", ""], "--out"),
     "no form": (["a fox", "--out", "fox.gif"], "fox.gif", "fox.png"),
     "no folder": (["a fox", "--out", "nowhere/fox.png"], "nowhere", "make it first"),

@@ -32,7 +32,7 @@ def same(one: str, other: str) -> bool:
 
 def test_a_picture_and_a_mask_become_the_recipe(xattn: Xattn, model: Path, pictures: Path, tmp_path: Path) -> None:
     done = xattn(
-        "generate", "a fox", "--init", "photo.png", "--mask", "mask.png", "--strength", 0.5, "--model", model,
+        "generate", "a fox", "--init-image", "photo.png", "--mask", "mask.png", "--strength", 0.5, "--model", model,
         "--seed", 3, "--out", "fox.png",
     )  # fmt: skip
     assert done == (0, "fox.png\n", "")
@@ -58,8 +58,12 @@ def test_a_picture_and_a_mask_become_the_recipe(xattn: Xattn, model: Path, pictu
         (("--init", "photo.png", "--mask", "small.png"), ("--mask", "24x20", "240x200")),
         (("--init", "photo.png", "--strength", "nan"), ("--strength", "nan")),
         (("--init", "photo.png", "--strength", "much"), ("--strength", "much")),
-        (("--init", "none.png"), ("--init", "none.png", "No such file")),
-        (("--init", "text.png"), ("--init", "text.png", "PNG, JPEG or WebP")),
+        (("--init", "none.png"), ("--init-image", "none.png", "No such file")),
+        (("--init", "text.png"), ("--init-image", "text.png", "PNG, JPEG or WebP", "Convert it to PNG")),
+        (("--variation", "much"), ("--variation", "much", "SEED:STRENGTH")),
+        (("--variation", "7:x"), ("--variation", "7:x", "Try")),
+        (("--variation", "7:1.5"), ("strength in --variation", "1.5")),
+        (("--variation", "-7"), ("seed in --variation", "-7")),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(
@@ -70,3 +74,41 @@ def test_what_cannot_be_drawn_is_a_sentence(
     assert len(done.err.strip().splitlines()) == 1
     assert all(word in done.err for word in words), done.err
     assert not (pictures / "fox.png").exists()
+
+
+def test_a_variation_goes_from_one_seed_towards_another(xattn: Xattn, model: Path) -> None:
+    for name, flags in {"a": (), "near": ("--variation", "9"), "far": ("--variation", "9:1")}.items():
+        done = xattn("generate", "a fox", "--seed", 3, *flags, "--model", model, "--out", f"{name}.webp")
+        assert done == (0, f"{name}.webp\n", "")
+    near, far = read_recipe("near.webp"), read_recipe("far.webp")
+    assert (near.seed, near.variation_seed, near.variation_strength) == (3, 9, 0.1)
+    assert far.variation_strength == 1.0
+    assert not same("a.webp", "near.webp")
+    xattn("generate", "a fox", "--seed", 9, "--model", model, "--out", "other.png")
+    assert same("far.webp", "other.png")
+
+
+@pytest.mark.parametrize("name", ["fox.png", "fox.jpg", "fox.webp"])
+def test_a_picture_without_metadata_tells_nothing(xattn: Xattn, model: Path, here: Path, name: str) -> None:
+    flags = ("--seed", 3, "--no-metadata", "--model", model)
+    assert xattn("generate", "a fox", *flags, "--out", name) == (0, f"{name}\n", "")
+    with Image.open(name) as image:
+        image.load()
+        assert not image.getexif()
+        assert not getattr(image, "text", {})
+    assert b"xattn" not in (here / name).read_bytes()
+
+
+def test_a_picture_made_elsewhere_is_drawn_with_a_notice_of_each_difference(xattn: Xattn, model: Path) -> None:
+    there = ("--backend", "tiled", "--dtype", "float64")
+    xattn("generate", "a fox", "--seed", 3, "--model", model, *there, "--out", "fox.png")
+    done = xattn("generate", "fox.png", "--model", model, "--out", "again.png")
+    assert (done.code, done.out) == (0, "again.png\n")
+    notice, *lines = done.err.splitlines()
+    assert "'fox.png'" in notice
+    assert lines == ["  dtype: float64, here float32", "  backend: tiled, here auto"]
+    same_there = xattn("generate", "fox.png", "--model", model, *there, "--out", "same.png")
+    assert same_there.err == ""
+    assert same("fox.png", "same.png")
+    changed = xattn("generate", "fox.png", "--seed", 4, "--model", model, "--out", "other.png")
+    assert changed.err == "", "it was to be another picture"

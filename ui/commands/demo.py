@@ -38,14 +38,14 @@ def demo(
     from ui.outputs import Output
 
     Output.at(f"{out}/", 1)
-    name = model or DEFAULT_MODEL
+    name, asked = model or DEFAULT_MODEL, Recipe(prompt=PROMPT, seed=SEED)
     with bar(f"Loading {Path(name).name}") as shown:
         pipe = load(name)
-        for notice in unknown_words(pipe, PROMPT):
+        for notice in unknown_words(pipe, asked):
             shown.say(notice)
         from pipelines.capture import Capture
 
-        result = next(draw(pipe, [Recipe(prompt=PROMPT, seed=SEED)], shown, Capture(WORDS)))
+        result = next(draw(pipe, [asked], shown, Capture(WORDS)))
     Path(out).mkdir(parents=True, exist_ok=True)
     # the same pictures every time, so a second run replaces them
     file = result.save(Path(out, "demo.png"))

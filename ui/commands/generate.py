@@ -38,8 +38,8 @@ Out = Annotated[
     str,
     typer.Option(
         metavar="FILE|DIR",
-        help="A name that ends in .png is a file: one that is there is replaced. Anything else is a folder, made when "
-        "needed, where names come from prompt and seed and no file is ever replaced.",
+        help="A name that ends in .png, .jpg or .webp is a file: one that is there is replaced. Anything else is a "
+        "folder, made when needed, where names come from prompt and seed and no file is ever replaced.",
     ),
 ]
 
@@ -70,7 +70,8 @@ def generate(
         str | None, typer.Option(metavar="PROMPT", help="What to keep out of the picture.", show_default=False)
     ] = None,
     init: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A picture to begin with, stretched to the size.")
+        str | None,
+        typer.Option("--init-image", "--init", metavar="FILE", help="A picture to begin with, stretched to the size."),
     ] = None,
     strength: Annotated[
         str | None,
@@ -79,9 +80,17 @@ def generate(
     mask: Annotated[
         str | None, typer.Option(metavar="FILE", help="White where it is redrawn; of the picture's size.")
     ] = None,
+    variation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEED[:STRENGTH]",
+            help="Go from the seed's picture towards another seed's: 0 is the first, 1 the other.",
+        ),
+    ] = None,
     model: Model = None,
     count: Annotated[str, typer.Option(metavar="N", help="How many pictures; each has the next seed.")] = "1",
     out: Out = "out",
+    metadata: Annotated[bool, typer.Option("--metadata/--no-metadata", help="Keep the recipe in the picture.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print only JSON: file, seed, recipe and seconds.")] = False,
     dtype: Annotated[str, typer.Option(metavar="NAME", help="float32, bfloat16, float16 or float64.")] = "float32",
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …")] = "cpu",
@@ -95,9 +104,12 @@ def generate(
     """
     from ui.outputs import Output
 
-    flags = Flags(seed, steps, size, scheduler, guidance, negative, init, strength, mask)
+    flags = Flags(seed, steps, size, scheduler, guidance, negative, init, strength, mask, variation)
     asked = wanted(argument, flags, model)
-    keep_assets(asked.recipe)  # a picture that is to be drawn from again must be there: told before anything is drawn
+    if metadata:
+        keep_assets(
+            asked.recipe, out
+        )  # a picture that is to be drawn from again must be there: told before anything is drawn
     series = seeds(asked.recipe.seed, parse_whole("--count", count))
     recipes = [replace(asked.recipe, seed=one, model=None) for one in series]
     output = Output.at(out, len(series))
@@ -105,9 +117,12 @@ def generate(
         pipe = load(asked.model, dtype, device, backend)
         for notice in _notices(pipe, asked, explicit=model is not None):
             shown.say(notice)
-        drawn = []
+        drawn: list[tuple[Path, Result]] = []
         for result in draw(pipe, recipes, shown):
-            drawn.append((output.save(result), result))
+            if not drawn:
+                for notice in _elsewhere(asked, result):
+                    shown.say(notice)
+            drawn.append((output.save(result, metadata=metadata), result))
             if not as_json:
                 shown.answer(str(drawn[-1][0]))
     if as_json:
@@ -138,10 +153,19 @@ def draw(pipe: Pipeline, recipes: list[Recipe], shown: Bar, maps: Capture | None
                 yield from event.results
 
 
-def unknown_words(pipe: Pipeline, prompt: str) -> list[str]:
-    """One sentence for each word of the prompt that the model never saw, with the nearest that it did."""
-    vocabulary = pipe.model.vocabulary
-    return [] if vocabulary is None else [str(notice) for notice in vocabulary.unknown(pipe.ledger(prompt))]
+def unknown_words(pipe: Pipeline, recipe: Recipe) -> list[str]:
+    """One sentence for each word that the model never saw, with the nearest that it did.
+
+    Of the prompt and the negative one, in whatever they say at any step. Raises as step_text.said.
+    """
+    from pipelines.step_text import said
+
+    if (vocabulary := pipe.model.vocabulary) is None:
+        return []
+    resolved = pipe.resolve(replace(recipe, model=None))
+    spoken = dict.fromkeys((*said(resolved), *said(resolved, negative=True)))
+    notices = (notice for reading in spoken for notice in vocabulary.unknown(pipe.model.text.ledger(reading)))
+    return list(dict.fromkeys(map(str, notices)))
 
 
 def _notices(pipe: Pipeline, asked: Wanted, explicit: bool) -> Iterator[str]:
@@ -149,7 +173,15 @@ def _notices(pipe: Pipeline, asked: Wanted, explicit: bool) -> Iterator[str]:
     other_model = check_model(asked, pipe.model.ref, explicit)
     if other_model is not None:
         yield other_model
-    yield from unknown_words(pipe, asked.recipe.prompt)
+    yield from unknown_words(pipe, asked.recipe)
+
+
+def _elsewhere(asked: Wanted, result: Result) -> Iterator[str]:
+    """In what this run differs from the one that made the picture which is drawn again."""
+    differences = () if asked.made_on is None else result.provenance.differences(asked.made_on)
+    if differences:
+        yield f"{str(asked.source)!r} was made in other circumstances, so this may differ from it in some pixels:"
+        yield from (f"  {line}" for line in differences)
 
 
 def _document(file: Path, result: Result) -> dict[str, object]:

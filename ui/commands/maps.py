@@ -57,7 +57,7 @@ def maps(
     with bar(f"Loading {Path(asked.model).name}") as shown:
         pipe = load(asked.model)
         check_model(asked, pipe.model.ref, model is not None)
-        for notice in unknown_words(pipe, asked.recipe.prompt):
+        for notice in unknown_words(pipe, asked.recipe):
             shown.say(notice)
         from pipelines.capture import Capture
 
