@@ -17,14 +17,14 @@ from pipelines.sampler_names import SCHEDULERS
 UPSCALERS = {"latent-bicubic": "Latent (bicubic)", "latent-nearest": "Latent (nearest)", "pixel-lanczos": "Lanczos"}
 # a1111 goes without saying, there too
 EFFECTS: dict[Effect, str | None] = {"a1111": None, "comfy": "ComfyUI", "none": "Ignore"}
-_NEGATIVE = "Negative prompt:"
+NEGATIVE = "Negative prompt:"
 
 
 def infotext(recipe: Recipe, version: str) -> str:
     """The text for a recipe, resolved or not; what is open is left out. `version` such as "xattn 0.1.0"."""
     lines = [_prompt(recipe.prompt, recipe.syntax)]
     if negative := _prompt(recipe.negative_prompt, recipe.syntax):
-        lines.append(f"{_NEGATIVE} {negative}")
+        lines.append(f"{NEGATIVE} {negative}")
     lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in _settings(recipe, version)))
     return "\n".join(lines)
 
@@ -77,7 +77,7 @@ def _prompt(text: str, syntax: Syntax) -> str:
     text = escape(text) if syntax == "plain" else text
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text.replace("\0", ""))]
     # readers take what follows these words for the negative prompt, some of them in the middle of a line too
-    return "\n".join(lines).strip().replace(_NEGATIVE, "Negative prompt :")
+    return "\n".join(lines).strip().replace(NEGATIVE, "Negative prompt :")
 
 
 def _quoted(value: str) -> str:

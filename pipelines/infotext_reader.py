@@ -16,17 +16,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.infotext import EFFECTS, UPSCALERS
+from pipelines.guidance.rules import ClassifierFree, Projected, Rule
+from pipelines.infotext import EFFECTS, NEGATIVE, UPSCALERS
 from pipelines.recipe import Recipe
 from pipelines.sampler_names import SCHEDULERS, canonical
 from pipelines.upscale import Upscale
 from xattn.errors import BadValue, XattnError
 
 _SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
-_NEGATIVE = "Negative prompt:"
 _LEAST = 3
 """Fewer settings than this, and the last line is part of the prompt."""
-_NOT_PART = ("Version", "Model", "Model hash", "VAE", "VAE hash", "RNG", "Schedule type", "Size")
+_NOT_PART = ("Version", "Model", "Model hash", "VAE hash")  # Model and VAE are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ def read_infotext(text: str) -> Imported:
             fields[name] = value
     fields |= reading.size() | reading.scheduler() | reading.noise() | reading.emphasis()
     recipe = Recipe(prompt, negative_prompt=negative)
-    for group in [*({name: value} for name, value in fields.items()), reading.variation(), reading.hires()]:
+    for group in [*({name: value} for name, value in fields.items()), reading.variation(), reading.guidance()]:
         recipe = reading.tried(recipe, group)
+    recipe = reading.tried(recipe, reading.hires(fields.get("width"), fields.get("height")))
     return Imported(recipe, (*reading.notes, *reading.rest()))
 
 
@@ -68,8 +69,8 @@ def _split(text: str) -> tuple[str, str, dict[str, str]]:
     into = prompt
     for line in lines:
         bare = line.strip()
-        if bare.startswith(_NEGATIVE):
-            into, bare = negative, bare.removeprefix(_NEGATIVE).strip()
+        if bare.startswith(NEGATIVE):
+            into, bare = negative, bare.removeprefix(NEGATIVE).strip()
         into.append(bare)
     return "\n".join(prompt).strip(), "\n".join(negative).strip(), settings
 
@@ -132,9 +133,10 @@ class _Reading:
 
     def scheduler(self) -> dict[str, str]:
         """The sampler and its sigmas; newer tools write the sigmas apart, as `Schedule type`."""
-        given, spacing = self._left.pop("Sampler", None), self._left.pop("Schedule type", "")
+        given = self._left.pop("Sampler", None)
         if given is None:
-            return {}
+            return {}  # a Schedule type alone is told as one that is not brought
+        spacing = self._left.pop("Schedule type", "")
         try:
             name, implied = canonical(given)
         except XattnError as error:
@@ -152,6 +154,8 @@ class _Reading:
     def noise(self) -> dict[str, str]:
         """Where the noise came from: a GPU, unless the text says otherwise."""
         given = self._left.pop("RNG", "GPU")
+        if given.casefold() not in ("cpu", "gpu", "nv"):
+            self.notes.append(f"RNG {given} is not known here; its noise is taken for a GPU's.")
         if given.casefold() == "cpu" or not self._seeded:
             return {}
         if self._stochastic:
@@ -175,18 +179,41 @@ class _Reading:
     def variation(self) -> dict[str, object]:
         """Another seed, and how far towards it."""
         seed, strength = self.take("Variation seed", int), self.take("Variation seed strength", float)
-        return {} if seed is None or strength is None else {"variation_seed": seed, "variation_strength": strength}
-
-    def hires(self) -> dict[str, object]:
-        """A second, larger pass."""
-        scale, steps = self.take("Hires upscale", float), self.take("Hires steps", int)
-        upscaler = self._left.pop("Hires upscaler", "Latent")
-        if not isinstance(scale, float):
+        if seed is None and strength is None:
             return {}
-        denoise = self.take("Denoising strength", float)
+        if seed is None or strength is None:
+            self.notes.append("Its variation is given by half, with a seed or a strength only; none is drawn.")
+            return {}
+        return {"variation_seed": seed, "variation_strength": strength}
+
+    def guidance(self) -> dict[str, Rule]:
+        """The rule of guidance."""
+        rescale = self.take("CFG Rescale", float)
+        made: dict[str, Rule] = {}
+        if isinstance(rescale, float):
+            try:
+                made = {"guidance": ClassifierFree(rescale)}
+            except XattnError as error:
+                self.notes.append(str(error))
+        rule = self._left.pop("Guidance", None)
+        if rule == "APG":
+            return {"guidance": Projected()}
+        if rule is not None:
+            self.notes.append(f"Guidance {rule} is not known here; classifier-free guidance is used.")
+        return made
+
+    def hires(self, width: int | None, height: int | None) -> dict[str, object]:
+        """A second, larger pass, of a first one of this size."""
+        scale = self.take("Hires upscale", float) or self._resize(width, height)
+        if not isinstance(scale, float):
+            return {}  # what else there is of it is told as not brought
+        steps, denoise = self.take("Hires steps", int), self.take("Denoising strength", float)
+        upscaler = self._left.pop("Hires upscaler", "Latent")
         methods = {"Latent": "latent-bicubic", **{name: method for method, name in UPSCALERS.items()}}
         if upscaler not in methods:
             self.notes.append(f"The upscaler {upscaler} is not known here; latents are enlarged instead.")
+        if upscaler == "Latent":
+            self.notes.append("The upscaler Latent is bilinear there and bicubic here: expect another picture.")
         method = methods.get(upscaler, "latent-bicubic")
         try:
             made = Upscale(scale, denoise, method, steps or None)  # type: ignore[arg-type]
@@ -194,6 +221,17 @@ class _Reading:
             self.notes.append(str(error))
             return {}
         return {"passes": (made,)}
+
+    def _resize(self, width: int | None, height: int | None) -> float | None:
+        """The scale that leads to `Hires resize`, where one scale does; it is left to be told where none."""
+        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self._left.get("Hires resize", ""))
+        if match is None or not width or not height:
+            return None
+        across, down = int(match[1]), int(match[2])
+        if across * height != down * width:
+            return None
+        del self._left["Hires resize"]
+        return across / width
 
     def rest(self) -> list[str]:
         """What nothing here reads, in one sentence."""

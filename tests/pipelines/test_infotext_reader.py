@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.guidance.rules import ClassifierFree, Projected
 from pipelines.infotext import infotext
 from pipelines.infotext_reader import read_infotext
 from pipelines.recipe import Recipe
@@ -78,10 +79,28 @@ def test_a_second_pass_and_a_variation_come_over() -> None:
         ("Steps: 20, Sampler: Euler a, Schedule type: Karras", "no Karras sigmas"),
         ("Steps: 20, Sampler: Euler, Schedule type: Turbo", "Schedule type Turbo"),
         ('Steps: 20, Sampler: Euler, Lora hashes: "a: b, c: d"', "Not brought over: Lora hashes"),
+        ("Steps: 20, Seed: 1, CFG scale: 5, Schedule type: Karras", "Not brought over: Schedule type"),
+        ("Steps: 20, Sampler: Euler, Seed: 1, RNG: dice", "RNG dice"),
+        ("Steps: 20, Sampler: Euler, VAE: mse.pt", "Not brought over: VAE"),
+        ("Steps: 20, Sampler: Euler, Variation seed: 3", "by half"),
+        ("Steps: 20, Sampler: Euler, CFG Rescale: 7", "guidance.rescale"),
+        ("Steps: 20, Sampler: Euler, Guidance: Magic", "Guidance Magic"),
+        ("Steps: 20, Sampler: Euler, Hires steps: 3", "Not brought over: Hires steps"),
+        ("Steps: 20, Sampler: Euler, Size: 64x64, Hires resize: 128x96", "Not brought over: Hires resize"),
+        ("Steps: 20, Sampler: Euler, Hires upscale: 2, Denoising strength: 0.5, Hires upscaler: Latent", "bilinear"),
     ],
 )
 def test_what_cannot_be_brought_is_told(settings: str, note: str) -> None:
     assert any(note in said for said in read_infotext(f"a fox\n{settings}").notes)
+
+
+def test_a_second_passes_size_gives_its_scale() -> None:
+    imported = read_infotext(
+        "a fox\nSteps: 20, Sampler: DDIM, Seed: 1, Size: 64x96, Denoising strength: 0.5, Hires resize: 128x192, "
+        "Hires upscaler: Lanczos"
+    )
+    assert imported.recipe.passes == (Upscale(2.0, 0.5, "pixel-lanczos"),)
+    assert imported.notes == ()
 
 
 def test_a_prompt_alone_is_a_prompt() -> None:
@@ -100,6 +119,8 @@ WHOLE = Recipe("a fox", seed=7, num_inference_steps=20, guidance_scale=4.0, sche
         replace(WHOLE, negative_prompt="a dog, ugly", noise="nv"),
         replace(WHOLE, scheduler="euler", sigmas="karras", variation_seed=3, variation_strength=0.5),
         replace(WHOLE, passes=(Upscale(2.0, 0.5),)),
+        replace(WHOLE, guidance=ClassifierFree(rescale=0.7)),
+        replace(WHOLE, guidance=Projected()),
     ],
 )
 def test_what_we_write_we_read(recipe: Recipe) -> None:
