@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -49,7 +50,8 @@ def sd15_size() -> Path:
         layers_per_block=2,
         sample_size=512,
     )
-    for seed, (name, module) in enumerate((("text_encoder", text), ("unet", unet), ("vae", vae))):
+    parts: tuple[tuple[str, Any], ...] = (("text_encoder", text), ("unet", unet), ("vae", vae))
+    for seed, (name, module) in enumerate(parts):
         spread(module, seed)
         module.to(torch.float16).save_pretrained(str(folder / name))
     DDIMScheduler(
