@@ -68,7 +68,7 @@ def borrow(pipe: Any, backend: str) -> Model:
         ref=ModelRef(_name(pipe), _hash(pipe)),
         unet=unet,
         text=_text(pipe),
-        vae=Vae.of(pipe.vae),
+        vae=Vae.of(pipe.vae, upcast=hasattr(pipe, "text_encoder_2")),
         scheduler_config=dict(pipe.scheduler.config),
         vocabulary=_vocabulary(pipe),
         defaults=Defaults(),

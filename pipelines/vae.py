@@ -46,16 +46,19 @@ class Vae:
     @classmethod
     def from_folder(cls, folder: Path, dtype: torch.dtype, device: torch.device) -> Vae:
         """Read a model's `vae/`. Raises BadModel, with a sentence, for anything that is not a whole AutoencoderKL."""
+        # SDXL's first autoencoder overflows in half precision, and says so in its file
         if dtype is torch.float16 and read_json(folder / "config.json").get("force_upcast", False):
             dtype = torch.float32
         return cls.of(_load(folder, dtype, device))
 
     @classmethod
-    def of(cls, module: Any) -> Vae:
-        """From a loaded AutoencoderKL, which is shared, not copied, but for a float16 one that asks for float32."""
+    def of(cls, module: Any, *, upcast: bool = False) -> Vae:
+        """From a loaded AutoencoderKL, which is shared, not copied.
+
+        upcast: take a float32 copy of a float16 one whose config has `force_upcast`, as diffusers' XL pipelines do
+        """
         config = dict(module.config)
-        if module.dtype is torch.float16 and config.get("force_upcast", False):
-            # SDXL's first autoencoder overflows in half precision, and says so; the one given stays as it is
+        if upcast and module.dtype is torch.float16 and config.get("force_upcast", False):
             module = copy.deepcopy(module).float()
         return cls(
             module=module,
