@@ -9,15 +9,15 @@ from PIL import Image, ImageDraw, ImageFont
 from xattn import Pipeline, Recipe, contact_sheet
 
 IMAGES = Path(__file__).parent / "images"
-FIRST = Recipe("a fox on purple", seed=7)
+FIRST = Recipe("a fox on purple", seed=10)
 GRID = (
     "a panda on pink",
     "a strawberry",
-    "a rocket on a blue background",
+    "a rocket on blue",
     "a sunflower on green",
     "a pizza on black",
     "a penguin on yellow",
-    "a castle on a purple background",
+    "a castle on purple",
     "an octopus on orange",
     "a guitar on gray",
     "a cupcake on blue",

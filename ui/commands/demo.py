@@ -20,7 +20,7 @@ from ui.request import DEFAULT_MODEL
 if TYPE_CHECKING:
     from pipelines.pipeline import Result
 
-PROMPT, SEED, WORDS = "a fox on purple", 7, ("fox", "purple")
+PROMPT, SEED, WORDS = "a fox on purple", 10, ("fox", "purple")
 NEXT = """
 Next:
   {xattn} generate "a cat above a pizza on yellow" --seed 3 --count 4
