@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROMPT, SEED, WORDS = "a fox on purple", 10, ("fox", "purple")
 NEXT = """
 Next:
-  {xattn} generate "a cat above a pizza on yellow" --seed 3 --count 4
+  {xattn} generate "a strawberry on blue" --seed 3 --count 4
   {xattn} generate {file} --steps 40      the same picture, drawn in finer steps
   {xattn} maps "a cat on red" --seed 1    where each word looked, as pictures and numbers
   {xattn} words                           what this model knows
