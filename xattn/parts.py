@@ -119,7 +119,10 @@ class Mix:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Route:
-    """Keys, values or both from other lanes, one for each lane of `on` (mutual self-attention, MasaCtrl)."""
+    """Keys, values or both from other lanes, one for each lane of `on` (mutual self-attention, MasaCtrl).
+
+    A route of lanes to themselves is nothing, also after another route: it takes nothing back.
+    """
 
     key_from: tuple[int, ...] | None = None
     value_from: tuple[int, ...] | None = None

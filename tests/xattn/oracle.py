@@ -119,9 +119,16 @@ class Oracle:
     def _on(self, part: p.Part) -> list[int]:
         return list(range(self.count)) if part.on is None else list(part.on)
 
+    def _idle(self, part: p.Part) -> bool:
+        """A route of lanes to themselves is nothing, by its parameters, whatever stands before it."""
+        own = (None, tuple(self._on(part)))
+        return isinstance(part, p.Route) and part.key_from in own and part.value_from in own
+
     def _values(self, name: str) -> list[int]:
         lanes = list(range(self.count))
         for part in self.parts:
+            if self._idle(part):
+                continue
             if isinstance(part, p.Route) and (part.keys or self.plain) == name and part.value_from:
                 for lane, source in zip(self._on(part), part.value_from, strict=True):
                     lanes[lane] = source
@@ -130,7 +137,7 @@ class Oracle:
     def _softmax(self, name: str) -> Tensor:
         query, key = self.query.clone(), self.key[name].clone()
         about = [q for q in self.parts if not isinstance(q, p.OutputField | p.Gate | p.Replace)]
-        about = [q for q in about if (q.keys or self.plain) == name]
+        about = [q for q in about if (q.keys or self.plain) == name and not self._idle(q)]
         for part in about:
             on = self._on(part)
             if isinstance(part, p.Route) and part.key_from:

@@ -196,3 +196,15 @@ def test_a_step_program_answers_nothing_where_nothing_is_done() -> None:
     step = StepProgram({"a": program, "b": Program()})
     assert step.at("a") is program
     assert step.at("b") is step.at("c") is None
+
+
+def test_a_route_to_itself_is_nothing_even_after_another() -> None:
+    query, key, value = torch.randn(3, 1, 4, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    space = Space(rows=1, heads=4, queries=5, keys="text", tokens={"text": 5}, dtype=torch.float64)
+    program = compose([p.Route(value_from=(0, 0, 0, 0)), p.Route(value_from=(2,), on=(2,))], space)
+    assert program is not None
+    output, _ = run(program, query, {"text": (key, value)}, plain="text")
+    probs = (query @ key.mT / 6**0.5).softmax(dim=-1)
+    torch.testing.assert_close(output, probs @ value[:, [0, 0, 0, 0]], rtol=0, atol=1e-10)
+    with pytest.raises(Conflict, match="Choose one"):
+        compose([p.Route(value_from=(0, 0, 0, 0)), p.Route(value_from=(1,), on=(2,))], space)
