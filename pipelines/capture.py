@@ -147,23 +147,27 @@ class Recorder:
             ledgers = plan.texts.ledgers(watched.row)
             steps = [tuple(_columns(ledger, phrase) for ledger in ledgers) for phrase in watched.phrases]
             places.append([taps.setdefault(columns, len(taps)) for columns in steps])
-        made: dict[tuple[tuple[int, ...], ...], Program] = {}
+        heads = {site.heads for site in self._sites}
+        made: dict[tuple[tuple[int, ...], ...], dict[int, Program]] = {}
 
         def at(index: int) -> StepProgram:
             columns = tuple(steps[0] if len(steps) == 1 else steps[index] for steps in taps)
             if columns not in made:
-                made[columns] = self._program(columns, plan)
-            sites = {site.name: made[columns] for site in self._sites}
+                made[columns] = {count: self._program(columns, plan, count) for count in heads}
+            sites = {site.name: made[columns][site.heads] for site in self._sites}
             return StepProgram(sites=sites, record=partial(self._record, places, before + index))
 
         return at
 
-    def _program(self, columns: Sequence[tuple[int, ...]], plan: Plan) -> Program:
+    def _program(self, columns: Sequence[tuple[int, ...]], plan: Plan, heads: int) -> Program:
+        """What reads these columns at a site of so many heads, on the watched rows alone."""
         hidden = plan.texts.every.conditioning.hidden
         weights = torch.zeros(hidden.shape[1], len(columns), device=hidden.device)
         for place, tokens in enumerate(columns):
             weights[list(tokens), place] = 1.0 if self._capture.measure == "mass" else 1.0 / max(1, len(tokens))
-        return Program(taps=(Tap(weights),)) if columns else Program()
+        lanes = [watched.row * heads + head for watched in self._watched for head in range(heads)]
+        on = torch.tensor(lanes, device=hidden.device)
+        return Program(taps=(Tap(weights, on=on),)) if columns else Program()
 
     def _record(
         self, places: list[list[int]], index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor

@@ -1,7 +1,7 @@
 """Stage 2: the text tower, trained as what it is, contrastively (Radford et al. 2021, CLIP).
 
 Captions against their scenes' latents seen by a small convolutional tower that is thrown away afterwards. Without
-this stage the UNet learns backgrounds and leaves objects blobs of any colour for thousands of steps.
+this stage the UNet learns backgrounds first and leaves objects blobs of any colour for long.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stage 1: the autoencoder (Rombach et al. 2022), f8 with eight latent channels.
 
-Four channels at f8 lose too much of a 128-px icon (23 dB against 27 after the same time). Most of its cost is at
-full resolution, hence 16 channels there. Trained on 64-px crops round the objects, whole scenes at the end.
+Four channels at f8 lose too much of a 128-px icon. Most of its cost is at full
+resolution, hence 16 channels there. Trained on 64-px crops round the objects, whole scenes at the end.
 """
 
 from __future__ import annotations

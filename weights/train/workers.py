@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m weights.train
 
-On two cores this makes 1.3 times as many images a second as one process of two threads, and on a machine that does
-other things too, several times as many: threads of one operator wait for each other, processes once a step.
+On a machine that does other things too this is much the faster way: threads of one operator wait for each other,
+processes once a step.
 Every worker holds the whole state and takes the same step; only the first one writes.
 """
 
