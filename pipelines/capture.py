@@ -8,22 +8,18 @@ memory grows with the words and the axes that are kept and, unless "step" is one
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from pipelines import checks
 from pipelines.attention_maps import AttentionMaps, Made
 from pipelines.ledger import Ledger, Phrase, phrase_parts
-from pipelines.plan import Plan
-from unet import UNet
+from pipelines.watching import Columns, Watcher
 from xattn.errors import BadValue, UnknownName, UnknownWord
 from xattn.maps import AXES, Accumulator, Axis
-from xattn.program import Program, StepProgram, Tap
 from xattn.sites import AttentionSite
 
 SMALL = 16
@@ -41,6 +37,8 @@ class Capture:
     reduce: "mean" or "sum" over what is not kept, each head of each layer and step counting once
     resolution: the longer side of the maps; None is a quarter of the latent's, at least 16; "native" the latent's own
     role: the rows that are watched, those with the prompt or those with the negative prompt
+    at: "edited" reads the attention that the picture is made with, "model" what it would be at each site without the
+        edits there; without edits both are one
     """
 
     words: tuple[Phrase, ...] | Literal["*"] = "*"
@@ -49,6 +47,7 @@ class Capture:
     reduce: Literal["mean", "sum"] = "mean"
     resolution: int | Literal["native"] | None = None
     role: Literal["cond", "uncond"] = "cond"
+    at: Literal["model", "edited"] = "edited"
 
     def __post_init__(self) -> None:
         words: object = self.words
@@ -61,6 +60,7 @@ class Capture:
             ("measure", self.measure, ("mass", "mean")),
             ("reduce", self.reduce, ("mean", "sum")),
             ("role", self.role, ("cond", "uncond")),
+            ("at", self.at, ("model", "edited")),
         ):
             if value not in known:
                 raise UnknownName(name, value, known)
@@ -112,7 +112,7 @@ def _columns(ledger: Ledger, phrase: Phrase) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """One image of the run: its row, its phrases, and what has been added up."""
+    """One picture of the run: its row, its phrases, and what has been added up."""
 
     row: int
     phrases: tuple[Phrase, ...]
@@ -120,70 +120,81 @@ class _Watched:
 
 
 class Recorder:
-    """One run's watching: the programs that read the words, and the sums that they go to."""
+    """One run's watching: whose words, and the sums that their maps go to.
 
-    def __init__(self, capture: Capture, plan: Plan, unet: UNet, latent: tuple[int, int]) -> None:
-        rows = [place for place, row in enumerate(plan.rows) if row.role == capture.role]
-        if not rows:
-            raise BadValue("role", capture.role, '"cond", since guidance_scale 1 runs no rows of the negative prompt')
+    ledgers: by row of the batch, what its prompt says at each step of the first pass, or once where nothing changes
+    latent: (height, width) of the last pass: the words of all passes are the same, and so is the shape of the picture
+    """
+
+    def __init__(
+        self,
+        capture: Capture,
+        ledgers: Mapping[int, tuple[Ledger, ...]],
+        sites: Sequence[AttentionSite],
+        latent: tuple[int, int],
+    ) -> None:
         self._capture = capture
-        self._sites = tuple(site for site in unet.sites if site.cross)
+        self._heads = max(site.heads for site in sites if site.cross)
         self._watched = [
             _Watched(
                 row,
-                capture.phrases(*plan.texts.ledgers(row)),
+                capture.phrases(*said),
                 Accumulator(capture.size(latent), keep=capture.keep, reduce=capture.reduce, rows=[row]),
             )
-            for row in rows
+            for row, said in ledgers.items()
         ]
 
-    def programs(self, plan: Plan, before: int = 0) -> Callable[[int], StepProgram]:
-        """What the UNet's sites do at each step of `plan`, which `before` steps of other passes precede."""
-        # A tap is the columns of a phrase step by step (one step, where the prompt never changes), shared by all rows
-        # in which they are the same. What is not said at a step has none there.
-        taps: dict[tuple[tuple[int, ...], ...], int] = {}
+    def watcher(self, ledgers: Mapping[int, tuple[Ledger, ...]], before: int = 0) -> Watcher:
+        """What reads the words in one pass, which `before` steps of other passes precede."""
+        # A set of columns is read once for all rows in which a phrase has the same, step by step (one step, where the
+        # prompt never changes). What is not said at a step has none there.
+        sets: dict[tuple[tuple[int, ...], ...], int] = {}
         places: list[list[int]] = []
         for watched in self._watched:
-            ledgers = plan.texts.ledgers(watched.row)
-            steps = [tuple(_columns(ledger, phrase) for ledger in ledgers) for phrase in watched.phrases]
-            places.append([taps.setdefault(columns, len(taps)) for columns in steps])
-        heads = {site.heads for site in self._sites}
-        made: dict[tuple[tuple[int, ...], ...], dict[int, Program]] = {}
-
-        def at(index: int) -> StepProgram:
-            columns = tuple(steps[0] if len(steps) == 1 else steps[index] for steps in taps)
-            if columns not in made:
-                made[columns] = {count: self._program(columns, plan, count) for count in heads}
-            sites = {site.name: made[columns][site.heads] for site in self._sites}
-            return StepProgram(sites=sites, record=partial(self._record, places, before + index))
-
-        return at
-
-    def _program(self, columns: Sequence[tuple[int, ...]], plan: Plan, heads: int) -> Program:
-        """What reads these columns at a site of so many heads, on the watched rows alone."""
-        hidden = plan.texts.every.conditioning.hidden
-        weights = torch.zeros(hidden.shape[1], len(columns), device=hidden.device)
-        for place, tokens in enumerate(columns):
-            weights[list(tokens), place] = 1.0 if self._capture.measure == "mass" else 1.0 / max(1, len(tokens))
-        lanes = [watched.row * heads + head for watched in self._watched for head in range(heads)]
-        on = torch.tensor(lanes, device=hidden.device)
-        return Program(taps=(Tap(weights, on=on),)) if columns else Program()
-
-    def _record(
-        self, places: list[list[int]], index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor
-    ) -> None:
-        for watched, mine in zip(self._watched, places, strict=True):
-            watched.sums.add(taps[..., mine], grid, step=index, layer=site.name)
+            said = ledgers[watched.row]
+            steps = [tuple(_columns(ledger, phrase) for ledger in said) for phrase in watched.phrases]
+            places.append([sets.setdefault(columns, len(sets)) for columns in steps])
+        return _Words(self._capture, tuple(self._watched), tuple(sets), tuple(map(tuple, places)), before)
 
     def maps(self) -> tuple[AttentionMaps, ...]:
-        """What has been seen so far, one value an image; may be asked after any step."""
-        made = Made(
-            measure=self._capture.measure,
-            reduce=self._capture.reduce,
-            role=self._capture.role,
-            heads=max(site.heads for site in self._sites),
-        )
+        """What has been seen so far, one value a picture; may be asked after any step."""
+        capture = self._capture
+        made = Made(measure=capture.measure, reduce=capture.reduce, role=capture.role, heads=self._heads)
         return tuple(AttentionMaps.of(watched.phrases, watched.sums.result(), made) for watched in self._watched)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Words:
+    """Reads the words of a capture in one pass."""
+
+    capture: Capture
+    watched: tuple[_Watched, ...]
+    sets: tuple[tuple[tuple[int, ...], ...], ...]
+    places: tuple[tuple[int, ...], ...]
+    before: int
+    keys: str = "text"
+
+    @property
+    def at(self) -> Literal["model", "edited"]:
+        return self.capture.at
+
+    @property
+    def mean(self) -> bool:
+        return self.capture.measure == "mean"
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        return tuple(watched.row for watched in self.watched)
+
+    def sees(self, site: AttentionSite) -> bool:
+        return site.cross
+
+    def columns(self, index: int) -> Columns:
+        return tuple(steps[0] if len(steps) == 1 else steps[index] for steps in self.sets)
+
+    def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
+        for watched, mine in zip(self.watched, self.places, strict=True):
+            watched.sums.add(taps[..., list(mine)], grid, step=self.before + index, layer=site.name)
 
 
 def wanted(words: Sequence[Phrase] | Literal["*"], maps: Capture | None) -> Capture | None:

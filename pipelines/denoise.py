@@ -45,7 +45,7 @@ def denoise(
             predicted = unet(rows, timestep, text.context, text.added, program=step)
             guided = plan.guidance(plan.by_role(predicted))
             moved = scheduler.step(guided, timestep, latents, plan.generators)
-            latents, expected = canvas.keep(moved, scheduler, index + 1)
+            latents, expected = plan.keep(index, canvas.keep(moved, scheduler, index + 1))
         yield Denoised(index, float(timestep), latents, expected)
     if not bool(torch.isfinite(latents).all()):
         raise NonFinite(

@@ -12,6 +12,7 @@ from pipelines.guidance import Rule
 from pipelines.prompt import Effect, Syntax
 from pipelines.recipe import Noise, Recipe
 from pipelines.sampler_names import Sigmas
+from pipelines.techniques import Edit
 from pipelines.upscale import Upscale
 
 
@@ -33,6 +34,8 @@ class _Fields(TypedDict, total=False):
     height: int | None
     strength: float
     passes: tuple[Upscale, ...]
+    edits: tuple[Edit, ...]
+    source: Recipe | None
 
 
 class RecipeFields(_Fields, total=False):

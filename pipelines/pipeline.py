@@ -4,91 +4,37 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeVar, Unpack, overload
 
-import torch
-from PIL import Image
-from torch import Tensor
-
 from pipelines import checks
-from pipelines.attention_maps import AttentionMaps
+from pipelines.batches import Batch, batches, with_source
 from pipelines.borrow import borrow
-from pipelines.canvas import check_pictures, make_canvas
-from pipelines.capture import Capture, Recorder, wanted
-from pipelines.denoise import denoise
+from pipelines.canvas import check_pictures
+from pipelines.capture import Capture, wanted
 from pipelines.explain import Explanation, explain
 from pipelines.fields import CallFields, with_fields
 from pipelines.fields import RecipeFields as RecipeFields
 from pipelines.ledger import Ledger, Phrase
 from pipelines.load import Model, load_model
-from pipelines.plan import make_plan
 from pipelines.prompt import Syntax, first
-from pipelines.provenance import Provenance
 from pipelines.recipe import ModelRef, Recipe
-from pipelines.schedulers import Scheduler, make_scheduler
-from pipelines.stages import Stage, stages
-from pipelines.stats import RunStats, StatsClock
-from pipelines.step_text import chunks, said
-from pipelines.text import TextEncoder
-from xattn.errors import BadValue
+from pipelines.results import Finished as Finished
+from pipelines.results import Result as Result
+from pipelines.results import StepEvent as StepEvent
+from pipelines.run import Run, prepare, scheduler_of
+from pipelines.stages import stages
+from pipelines.techniques import TECHNIQUES, Edit
+from xattn.errors import BadValue, UnknownName
 
 _MAX_RANDOM_SEED = 2**32
 """Random seeds stay short enough to be read aloud."""
 
 Open = TypeVar("Open")
 Words = Sequence[Phrase] | Literal["*"]
-
-
-@dataclass(frozen=True, slots=True)
-class StepEvent:
-    """One step is done. `step` counts from 1 to `steps`; `timestep` is the scheduler's."""
-
-    step: int
-    steps: int
-    timestep: float
-    images: int
-    _decode: Callable[[], list[Image.Image]]
-    _look: Callable[[], tuple[AttentionMaps, ...]] | None = None
-
-    @property
-    def maps(self) -> tuple[AttentionMaps, ...] | None:
-        """The maps so far of each picture of the run; None where none were asked for."""
-        return None if self._look is None else self._look()
-
-    def preview(self) -> list[Image.Image]:
-        """Where each picture of the run is heading, decoded now; costs one decoding a picture."""
-        return self._decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One picture and everything that it takes to make it again."""
-
-    image: Image.Image
-    recipe: Recipe
-    provenance: Provenance
-    stats: RunStats
-    maps: AttentionMaps | None = None
-
-    def save(self, path: str | Path, *, metadata: bool = True) -> Path:
-        """Write a .png, .jpg or .webp, the recipe inside unless `metadata` is False, whole or not at all.
-
-        A JPEG changes bits of the picture, and refers to pictures in the recipe instead of holding them
-        (metadata.save_picture). Raises CannotWrite.
-        """
-        from pipelines.metadata import save_picture
-
-        return save_picture(self, path, metadata=metadata)
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The last event of a stream."""
-
-    results: tuple[Result, ...]
 
 
 class Pipeline:
@@ -98,8 +44,10 @@ class Pipeline:
     scheduler, generators and recorders.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, techniques: Sequence[type[Edit]] = ()) -> None:
         self.model = model
+        self.techniques: tuple[type[Edit], ...] = (*TECHNIQUES, *techniques)
+        """The kinds of edits that its recipes may hold."""
 
     @classmethod
     def from_pretrained(
@@ -109,12 +57,15 @@ class Pipeline:
         dtype: str = "float32",
         device: str = "cpu",
         backend: str = "auto",
+        techniques: Sequence[type[Edit]] = (),
     ) -> Pipeline:
         """Load a model by name ("emoji-128" is embedded) or from a folder in Stable Diffusion's layout.
 
+        techniques: kinds of edits of your own, beside ours (docs/add-an-edit.md)
+
         Nothing is ever downloaded. Raises XattnError: BadModel, UnknownName, BadValue or Unsupported.
         """
-        return cls(load_model(name_or_path, dtype=dtype, device=device, backend=backend))
+        return cls(load_model(name_or_path, dtype=dtype, device=device, backend=backend), techniques)
 
     @classmethod
     def from_diffusers(cls, pipe: object, *, backend: str = "auto") -> Pipeline:
@@ -185,32 +136,42 @@ class Pipeline:
         resolved = [self.resolve(one, **recipe_fields) for one in recipes]
         for one in resolved:
             for stage in stages(one):
-                self._scheduler(stage)  # how many steps a scheduler can take depends on both: told now, not mid-stream
+                scheduler_of(stage, self.model)  # which steps it can take depends on the model too
+            if wanted(words, maps) is not None and not any(stage.runs for stage in stages(one)):
+                raise BadValue("strength", one.strength, "over 0 where words are watched", "No step would run")
         check_pictures(resolved, self.model)
         capture = wanted(words, maps)
-        for one in resolved:
-            _chunks(one, self.model.text)  # prompts that cannot be drawn are told now too
-            if capture is not None:
-                if not any(stage.runs for stage in stages(one)):
-                    raise BadValue("strength", one.strength, "over 0 where words are watched", "No step would run")
-                read = said(stages(one)[0].planned, negative=capture.role == "uncond")
-                capture.phrases(*map(self.model.text.ledger, dict.fromkeys(read)))
-        return self._stream(resolved, batch_size, capture, cancel)
+        groups = batches(resolved, batch_size, self.model.text)
+        # all are prepared now, for what is wrong is told before the first step; only one is kept, for they are large
+        prepared = [prepare(self.model, group, capture) for group in groups[:1]]
+        for group in groups[1:]:
+            prepare(self.model, group, capture)
+        return self._stream(resolved, prepared[0] if prepared else None, groups[1:], capture, cancel)
 
     def resolve(self, recipe: str | Recipe, **recipe_fields: Unpack[CallFields]) -> Recipe:
         """The recipe with every open field filled in: seed, size, steps, guidance, scheduler, model and its hash."""
         made = with_fields(recipe, recipe_fields)
+        self._check_techniques(made)
         defaults, (width, height) = self.model.defaults, self.model.native_size
-        return replace(
+        theirs = None if made.source is None else made.source.seed
+        filled = replace(
             made,
             model=self._agreed(made.model),
-            seed=secrets.randbelow(_MAX_RANDOM_SEED) if made.seed is None else made.seed,
+            seed=_or(_or_none(made.seed, theirs), secrets.randbelow(_MAX_RANDOM_SEED)),
             num_inference_steps=_or(made.num_inference_steps, defaults.num_inference_steps),
             guidance_scale=_or(made.guidance_scale, defaults.guidance_scale),
             scheduler=_or(made.scheduler, defaults.scheduler),
             width=_or(made.width, width),
             height=_or(made.height, height),
         )
+        if filled.source is None:
+            return filled
+        return with_source(filled, replace(filled.source, model=self._agreed(filled.source.model)))
+
+    def _check_techniques(self, recipe: Recipe) -> None:
+        for edit in (*recipe.edits, *(() if recipe.source is None else recipe.source.edits)):
+            if type(edit) not in self.techniques:
+                raise UnknownName("kind of edit", edit.kind, tuple(known.kind for known in self.techniques))
 
     def _agreed(self, asked: ModelRef | None) -> ModelRef:
         ours = self.model.ref
@@ -242,132 +203,28 @@ class Pipeline:
         return explain(self.model, self.resolve(recipe, **recipe_fields), wanted(words, maps))
 
     def _stream(
-        self, recipes: list[Recipe], batch_size: int, capture: Capture | None, cancel: threading.Event | None
+        self,
+        recipes: list[Recipe],
+        first: Run | None,
+        rest: list[Batch],
+        capture: Capture | None,
+        cancel: threading.Event | None,
     ) -> Iterator[StepEvent | Finished]:
         results: dict[int, Result] = {}
-        for group in _groups(recipes, batch_size, self.model.text):
-            for event in self._run([recipes[index] for index in group], capture, cancel):
+        runs = chain([] if first is None else [first], (prepare(self.model, batch, capture) for batch in rest))
+        for run in runs:
+            for event in run.events(cancel):
                 if isinstance(event, StepEvent):
                     yield event
                 else:
-                    results.update(zip(group, event.results, strict=True))
+                    places = [place for place, _ in run.batch.wanted]
+                    results.update(zip(places, event.results, strict=True))
         yield Finished(tuple(results[index] for index in range(len(recipes))))
-
-    def _run(
-        self, recipes: list[Recipe], capture: Capture | None, cancel: threading.Event | None
-    ) -> Iterator[StepEvent | Finished]:
-        """One batch of recipes that agree in all that a batch shares."""
-        model, clock = self.model, StatsClock(self.model.device)
-        passes = list(zip(*map(stages, recipes), strict=True))
-        steps, before = sum(stage[0].runs for stage in passes), 0
-        latents: Tensor | None = None
-        recorder: Recorder | None = None
-        for stage in passes:
-            with clock.measure("encode"), torch.no_grad():
-                scheduler = self._scheduler(stage[0])
-                plan = make_plan(
-                    [one.planned for one in stage],
-                    model.unet,
-                    model.text,
-                    zero_empty_negative=model.zero_empty_negative,
-                )
-                canvas = make_canvas(stage, plan, model, scheduler, latents)
-            latents = canvas.latents
-            if capture is not None:
-                # one recorder for all passes: the words are the same, and so is the shape of the picture
-                recorder = recorder or Recorder(capture, plan, model.unet, self._cells(passes[-1][0]))
-                plan = replace(plan, programs=recorder.programs(plan, before))
-            with clock.measure("denoise"):
-                for done in denoise(model.unet, scheduler, canvas, plan, cancel):
-                    latents = done.latents
-                    with clock.paused("denoise"):
-                        yield StepEvent(
-                            before + done.index + 1,
-                            steps,
-                            done.timestep,
-                            len(recipes),
-                            self._decoder(done.expected),
-                            None if recorder is None else recorder.maps,
-                        )
-            for backend, calls in plan.kernels(model.unet, latents).items():
-                clock.count(backend, calls * stage[0].runs)
-            before += stage[0].runs
-        assert latents is not None, "a recipe has at least one pass"
-        with clock.measure("decode"):
-            images = model.vae.decode(latents)
-        stats = clock.stats(steps)
-        seen = [None] * len(recipes) if recorder is None else recorder.maps()
-        provenance = self._provenance(len(recipes))
-        for recipe in recipes:
-            stats.log(recipe.hash)
-        yield Finished(
-            tuple(
-                Result(image, recipe, provenance, stats, maps)
-                for image, recipe, maps in zip(images, recipes, seen, strict=True)
-            )
-        )
-
-    def _scheduler(self, stage: Stage) -> Scheduler:
-        """A scheduler of this pass's own."""
-        recipe, model = stage.recipe, self.model
-        return make_scheduler(
-            str(recipe.scheduler),
-            model.scheduler_config,
-            recipe.sigmas,
-            stage.runs + stage.skipped,
-            model.device,
-            skipped=stage.skipped,
-        )
-
-    def _cells(self, stage: Stage) -> tuple[int, int]:
-        """Height and width of a pass's latents."""
-        factor = self.model.vae.factor
-        return _whole(stage.recipe.height) // factor, _whole(stage.recipe.width) // factor
-
-    def _decoder(self, latents: Tensor) -> Callable[[], list[Image.Image]]:
-        return lambda: self.model.vae.decode(latents)
-
-    def _provenance(self, batch: int) -> Provenance:
-        return Provenance.here(
-            dtype=str(self.model.dtype).removeprefix("torch."),
-            backend=self.model.unet.backend,
-            device=self.model.device,
-            batch=batch,
-        )
 
 
 def _or(given: Open | None, default: Open) -> Open:
     return default if given is None else given
 
 
-def _groups(recipes: Sequence[Recipe], batch_size: int, text: TextEncoder) -> list[list[int]]:
-    """Places of the recipes that may share a batch, each group at most `batch_size` long, in order of appearance."""
-    alike: dict[tuple[object, ...], list[int]] = {}
-    for place, recipe in enumerate(recipes):
-        key = (
-            tuple((one.recipe.width, one.recipe.height, one.runs, one.skipped, one.method) for one in stages(recipe)),
-            recipe.init is None,
-            recipe.mask is None,
-            recipe.scheduler,
-            recipe.sigmas,
-            recipe.guidance,
-            recipe.guidance_scale == 1.0,
-            # the UNet reads the padding of a longer neighbour too, so only equally long prompts share a batch
-            _chunks(recipe, text),
-            recipe.emphasis,
-            recipe.clip_skip,
-        )
-        alike.setdefault(key, []).append(place)
-    return [
-        places[start : start + batch_size] for places in alike.values() for start in range(0, len(places), batch_size)
-    ]
-
-
-def _chunks(recipe: Recipe, text: TextEncoder) -> tuple[int, ...]:
-    """How many chunks of tokens the prompts of each pass take. Raises BadValue and Unsupported (step_text.said)."""
-    return tuple(chunks(stage.planned, text) for stage in stages(recipe))
-
-
-def _whole(value: int | None) -> int:
-    assert value is not None, "the recipe must be resolved"
-    return value
+def _or_none(given: Open | None, other: Open | None) -> Open | None:
+    return other if given is None else given

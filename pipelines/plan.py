@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pipelines.guidance.guide import Guide
 from pipelines.noise import first_noise
+from pipelines.programs import Programs
 from pipelines.recipe import Recipe
+from pipelines.schedulers import Step
 from pipelines.site_calls import sites_of
-from pipelines.step_text import StepText, StepTexts, step_texts
+from pipelines.step_text import Further, StepText, StepTexts, step_texts
 from pipelines.text import Conditioning, TextEncoder
 from unet import UNet
 from xattn.program import StepProgram
@@ -27,18 +29,22 @@ class Plan:
     rows: what each row of the UNet's batch is, ordered by role, then image
     texts: what the rows read at each step, its keys and values made once
     generators: one CPU generator an image, for the first noise and for stochastic samplers
-    programs: the program of every site at a step; None where the step has none
+    programs: what the edits and the watchers do, site by site; None where there are none
     """
 
     rows: tuple[Row, ...]
     texts: StepTexts
     guidance: Guide
     generators: list[torch.Generator]
-    programs: Callable[[int], StepProgram | None]
+    programs: Programs | None = None
 
     def at(self, index: int) -> StepProgram | None:
         """What the UNet's sites do at step `index`, counted from 0."""
-        return self.programs(index)
+        return None if self.programs is None else self.programs.at(index)
+
+    def keep(self, index: int, step: Step) -> Step:
+        """The latents after step `index`, where edits give places back to the source."""
+        return step if self.programs is None else Step(*self.programs.keep(index, step.latents, step.expected))
 
     def text(self, index: int) -> StepText:
         """What the rows read at step `index`, counted from 0."""
@@ -82,7 +88,8 @@ def make_plan(
     text: TextEncoder,
     *,
     zero_empty_negative: bool = False,
-    programs: Callable[[Plan], Callable[[int], StepProgram | None]] | None = None,
+    further: Sequence[Further] = (),
+    programs: Programs | None = None,
 ) -> Plan:
     """Plan the run of resolved recipes that agree in steps, scheduler, sigmas, size, emphasis and rule of guidance.
 
@@ -90,16 +97,13 @@ def make_plan(
     """
     guidance = Guide(recipes[0].guidance, [_scale(recipe) for recipe in recipes])
     rows = rows_for(len(recipes), guidance.roles)
-    plan = Plan(
+    return Plan(
         rows=rows,
-        texts=step_texts(recipes, rows, unet, text, zero_empty_negative=zero_empty_negative),
+        texts=step_texts(recipes, rows, unet, text, zero_empty_negative=zero_empty_negative, further=further),
         guidance=guidance,
         generators=[torch.Generator("cpu").manual_seed(_seed(recipe)) for recipe in recipes],
-        programs=lambda _: None,
+        programs=programs,
     )
-    if programs is None:
-        return plan
-    return replace(plan, programs=programs(plan))
 
 
 def _scale(recipe: Recipe) -> float:

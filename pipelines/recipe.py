@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from numbers import Integral
 from typing import Literal, get_args
@@ -17,6 +17,8 @@ from pipelines.assets import Asset
 from pipelines.guidance.rules import ClassifierFree, Rule, read_rule, rule_document
 from pipelines.prompt import Effect, Syntax, parse
 from pipelines.sampler_names import SCHEDULERS, Sigmas, canonical, check_pair, check_sigmas
+from pipelines.techniques import TECHNIQUES, Edit
+from pipelines.techniques.codec import edit_document, read_edits
 from pipelines.upscale import Upscale
 from xattn.errors import BadValue, UnknownName, Unsupported
 
@@ -29,6 +31,7 @@ MAX_STEPS = 1000
 MAX_SEED = 2**63 - 1
 MAX_GUIDANCE = 1000.0
 MAX_CLIP_SKIP = 31
+MAX_EDITS = 64
 STRENGTH = 0.8
 # Raised when the same recipe gives another picture (CHANGELOG: "Pictures changed").
 ENGINE = 1
@@ -76,8 +79,9 @@ class Recipe:
     mask: white where the init picture is redrawn; of the init picture's size (canvas.py says what is kept)
     passes: further passes, each at a larger size than the one before
     model: None is the model that the pipeline has loaded
-    adapters, edits: what changes the weights and the attention; no kind exists yet
-    source: the picture that an edited one starts from, which has none itself
+    adapters: what changes the weights; no kind exists yet
+    edits: what is done to the attention, in this order (techniques/)
+    source: the picture that an edited one starts from, which has none itself; what it leaves open is as here
     engine: the generation of this code whose picture is meant
 
     Raises BadValue, UnknownName or Unsupported where it is made.
@@ -105,7 +109,7 @@ class Recipe:
     passes: tuple[Upscale, ...] = ()
     model: ModelRef | None = None
     adapters: tuple[()] = ()
-    edits: tuple[()] = ()
+    edits: tuple[Edit, ...] = ()
     source: Recipe | None = None
     engine: int = ENGINE
 
@@ -187,15 +191,29 @@ class Recipe:
     def _check_parts(self) -> None:
         if self.model is not None and not isinstance(self.model, ModelRef):
             raise BadValue("model", self.model, 'a ModelRef, such as ModelRef("emoji-128")')
-        for name in ("adapters", "edits"):
-            if getattr(self, name) != ():
-                raise BadValue(name, getattr(self, name), f"an empty tuple, for this version knows no {name}")
+        if self.adapters != ():
+            raise BadValue("adapters", self.adapters, "an empty tuple, for this version knows no adapters")
+        self._check_edits()
         if self.source is None:
             return
         if not isinstance(self.source, Recipe):
             raise BadValue("source", self.source, "a Recipe")
         if self.source.source is not None:
             raise BadValue("source", "a recipe with a source of its own", "one without: edits go one step deep")
+
+    def _check_edits(self) -> None:
+        edits: object = self.edits
+        if not (isinstance(edits, tuple) and all(isinstance(edit, Edit) for edit in edits)):
+            raise BadValue("edits", edits, 'a tuple of edits, such as (Reweight("fox", 2.0),)')
+        if len(self.edits) > MAX_EDITS:
+            raise BadValue("edits", f"{len(self.edits)} of them", f"at most {MAX_EDITS}")
+        named = [edit.id for edit in self.edits if edit.id]
+        for name in named:
+            if named.count(name) > 1:
+                raise BadValue("edits", f'"{name}" twice', "edits whose ids differ")
+        for edit in self.edits:
+            if edit.wants_source and self.source is None:
+                raise BadValue("source", None, f"given, for {edit} takes from it", "Add source=Recipe(…)")
 
     def _set(self, name: str, value: object) -> None:
         # frozen: only here, while it is being made, so that equal recipes are equal however they were written
@@ -221,6 +239,8 @@ class Recipe:
                 value = {"sha256": value.sha256} if identity else value.document()
             elif field.name == "passes":
                 value = [one.document() for one in value]
+            elif field.name == "edits":
+                value = [edit_document(edit, identity=identity) for edit in value]
             elif isinstance(value, Recipe):
                 value = value.document(identity=identity)
             made[field.name] = value
@@ -231,8 +251,13 @@ class Recipe:
         return recipe_json.canonical(self.document())
 
     @classmethod
-    def from_json(cls, given: str | bytes | Mapping[str, object]) -> Recipe:
-        """From JSON of this version or an older one, as text or already read. Raises BadValue, UnknownName."""
+    def from_json(
+        cls, given: str | bytes | Mapping[str, object], *, techniques: Sequence[type[Edit]] = TECHNIQUES
+    ) -> Recipe:
+        """From JSON of this version or an older one, as text or already read. Raises BadValue, UnknownName.
+
+        techniques: the kinds of edits that it may hold (`pipe.techniques`, where there are some of your own)
+        """
         read = given if isinstance(given, Mapping) else recipe_json.parse(given)
         document = recipe_json.upgrade(read)
         known = tuple(field.name for field in fields(cls))
@@ -241,9 +266,10 @@ class Recipe:
                 raise UnknownName("recipe field", name, known)
         if "prompt" not in document:
             raise BadValue("prompt", None, "given", 'Add "prompt": "a fox on purple"')
-        for name in ("adapters", "edits"):
-            if name in document:
-                document[name] = _empty(name, document[name])
+        if "adapters" in document:
+            document["adapters"] = _empty("adapters", document["adapters"])
+        if "edits" in document:
+            document["edits"] = read_edits(document["edits"], techniques)
         if "guidance" in document:
             document["guidance"] = read_rule(document["guidance"])
         if document.get("model") is not None:
@@ -254,7 +280,7 @@ class Recipe:
         if "passes" in document:
             document["passes"] = _passes(document["passes"])
         if document.get("source") is not None:
-            document["source"] = _source(document["source"])
+            document["source"] = _source(document["source"], techniques)
         return cls(**document)
 
     # -- identity ------------------------------------------------------------------------------------------------
@@ -281,6 +307,7 @@ class Recipe:
     def assets(self) -> tuple[Asset, ...]:
         """Every picture that it refers to, its source's too."""
         own = tuple(asset for asset in (self.init, self.mask) if asset is not None)
+        own += tuple(asset for edit in self.edits for asset in edit.assets)
         return own if self.source is None else own + self.source.assets
 
     @property
@@ -335,7 +362,7 @@ def _model(value: object) -> ModelRef:
     return ModelRef(value["name"], value.get("sha256"))
 
 
-def _source(value: object) -> Recipe:
+def _source(value: object, techniques: Sequence[type[Edit]]) -> Recipe:
     if not isinstance(value, Mapping):
         raise BadValue("source", value, "a recipe's JSON object")
-    return Recipe.from_json(value)
+    return Recipe.from_json(value, techniques=techniques)

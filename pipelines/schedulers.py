@@ -94,6 +94,18 @@ class Scheduler:
         return made
 
     @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Standard deviation of the noise before each step that runs, sqrt((1 − ᾱ)/ᾱ), the picture's being 1.
+
+        Zero terminal SNR has none; 4096 stands for it there, as in diffusers' Euler schedulers.
+        """
+        if hasattr(self._inner, "sigmas"):
+            some = self._inner.sigmas[self._skipped : self._skipped + len(self.timesteps)]
+            return tuple(min(float(sigma), 4096.0) for sigma in some)
+        kept = self._inner.alphas_cumprod[self.timesteps.long().cpu()].double().clamp(min=2**-24)
+        return tuple(float(sigma) for sigma in ((1 - kept) / kept).sqrt())
+
+    @property
     def init_noise_sigma(self) -> float:
         """The standard deviation that the first latents need."""
         return float(self._inner.init_noise_sigma)

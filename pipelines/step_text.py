@@ -88,33 +88,73 @@ def chunks(recipe: Recipe, text: TextEncoder) -> int:
     return max(text.chunks(reading) for reading in spoken)
 
 
+@dataclass(frozen=True, slots=True)
+class Further:
+    """A key source beside "text", for edits that attend to further prompts.
+
+    name: of the source. chunks: that each of its texts is filled up to
+    rows: for each row the texts, joined along the tokens; None is what the row itself reads at the step
+    """
+
+    name: str
+    chunks: int
+    rows: tuple[tuple[Reading | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a row reads: its prompt (as zeros, perhaps), and its texts of each further source."""
+
+    reading: Reading
+    zero: bool
+    further: tuple[tuple[Reading, ...], ...]
+
+
 def step_texts(
-    recipes: Sequence[Recipe], rows: Sequence[Row], unet: UNet, text: TextEncoder, *, zero_empty_negative: bool
+    recipes: Sequence[Recipe],
+    rows: Sequence[Row],
+    unet: UNet,
+    text: TextEncoder,
+    *,
+    zero_empty_negative: bool,
+    further: Sequence[Further] = (),
 ) -> StepTexts:
     """Encode what the rows of resolved recipes read; they agree in steps, size, emphasis and clip_skip.
 
     zero_empty_negative: zeros instead of the empty prompt's text for a negative prompt that is empty
     """
+
+    def entry(row: int, reading: Reading) -> _Entry:
+        texts = tuple(tuple(one or reading for one in source.rows[row]) for source in further)
+        return _Entry(reading, zeroed[row], texts)
+
     spoken = [said(recipes[row.image], negative=row.role == "uncond") for row in rows]
     zeroed = [zero_empty_negative and row.role == "uncond" and not recipes[row.image].negative_prompt for row in rows]
     if all(len(set(steps)) == 1 for steps in spoken):
-        entries = [(steps[0], zero) for steps, zero in zip(spoken, zeroed, strict=True)]
-        return StepTexts(_encoded(entries, recipes[0], unet, text))
-    by_step = [list(zip(step, zeroed, strict=True)) for step in zip(*spoken, strict=True)]
-    places = {entry: 0 for step in by_step for entry in step}
-    places = {entry: place for place, entry in enumerate(places)}
+        entries = [entry(row, steps[0]) for row, steps in enumerate(spoken)]
+        return StepTexts(_encoded(entries, recipes[0], unet, text, further))
+    by_step = [[entry(row, reading) for row, reading in enumerate(step)] for step in zip(*spoken, strict=True)]
+    known = dict.fromkeys(entry for step in by_step for entry in step)
+    places = {entry: place for place, entry in enumerate(known)}
     order = tuple(tuple(places[entry] for entry in step) for step in by_step)
-    return StepTexts(_encoded(list(places), recipes[0], unet, text), order)
+    return StepTexts(_encoded(list(places), recipes[0], unet, text, further), order)
 
 
-def _encoded(entries: Sequence[tuple[Reading, bool]], recipe: Recipe, unet: UNet, text: TextEncoder) -> StepText:
-    """Readings, some of them as zeros, as the UNet takes them; `recipe` has what they all agree in."""
-    spoken = [reading for reading, _ in entries]
+def _encoded(
+    entries: Sequence[_Entry], recipe: Recipe, unet: UNet, text: TextEncoder, further: Sequence[Further]
+) -> StepText:
+    """What rows read as the UNet takes it; `recipe` has what they all agree in."""
+    spoken = [entry.reading for entry in entries]
     conditioning = text.encode(spoken, emphasis=recipe.emphasis, clip_skip=recipe.clip_skip)
-    if any(zero for _, zero in entries):
-        conditioning = _without(conditioning, [zero for _, zero in entries])
+    if any(entry.zero for entry in entries):
+        conditioning = _without(conditioning, [entry.zero for entry in entries])
     added = _added(conditioning, recipe) if unet.config.addition_embed_type == "text_time" else None
-    return StepText(conditioning, unet.text_context({"text": conditioning.hidden}), added)
+    sources = {"text": conditioning.hidden}
+    for place, source in enumerate(further):
+        texts = [one for entry in entries for one in entry.further[place]]
+        hidden = text.encode(texts, emphasis=recipe.emphasis, clip_skip=recipe.clip_skip, chunks=source.chunks).hidden
+        sources[source.name] = hidden.unflatten(0, (len(entries), -1)).flatten(1, 2)
+    return StepText(conditioning, unet.text_context(sources), added)
 
 
 def _without(conditioning: Conditioning, zeroed: Sequence[bool]) -> Conditioning:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from pipelines.capture import Capture as Capture
     from pipelines.figures import contact_sheet as contact_sheet
     from pipelines.figures import overlay as overlay
-    from pipelines.pipeline import Finished as Finished
+    from pipelines.results import Finished as Finished
     from pipelines.pipeline import Pipeline as Pipeline
-    from pipelines.pipeline import Result as Result
-    from pipelines.pipeline import StepEvent as StepEvent
+    from pipelines.results import Result as Result
+    from pipelines.results import StepEvent as StepEvent
     from pipelines.provenance import Provenance as Provenance
     from pipelines.recipe import ModelRef as ModelRef
     from pipelines.recipe import Recipe as Recipe
@@ -59,7 +59,7 @@ _HOME = {
     "CannotWrite": "xattn.errors",
     "Capture": "pipelines.capture",
     "Conflict": "xattn.errors",
-    "Finished": "pipelines.pipeline",
+    "Finished": "pipelines.results",
     "KeyValue": "xattn.module",
     "ModelRef": "pipelines.recipe",
     "NonFinite": "xattn.errors",
@@ -67,10 +67,10 @@ _HOME = {
     "Program": "xattn.program",
     "Provenance": "pipelines.provenance",
     "Recipe": "pipelines.recipe",
-    "Result": "pipelines.pipeline",
+    "Result": "pipelines.results",
     "Row": "xattn.sites",
     "RunStats": "pipelines.stats",
-    "StepEvent": "pipelines.pipeline",
+    "StepEvent": "pipelines.results",
     "StepProgram": "xattn.program",
     "UnknownName": "xattn.errors",
     "UnknownWord": "xattn.errors",

@@ -196,7 +196,7 @@ BAD = [
     ({"width": 64.0}, "width", "multiple of 8"),
     ({"sigmas": "exponential"}, "sigmas", "karras"),
     ({"model": "emoji-128"}, "model", "ModelRef"),
-    ({"edits": ("paint",)}, "edits", "empty"),
+    ({"edits": ("paint",)}, "edits", "tuple of edits"),
     ({"source": "a fox"}, "source", "Recipe"),
     ({"source": FULL}, "source", "one step deep"),
     ({"engine": ENGINE + 1}, "engine", "newer"),

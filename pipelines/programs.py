@@ -1,0 +1,334 @@
+"""From the edits of a run's pictures to what each attention site does at each step.
+
+Every edit lowers itself for each kind of attention call (not for each site: calls of one kind, grid and number of heads
+get one program), the parts of all pictures and watchers are composed together, and what has been composed is kept until
+an edit's window opens or closes. So a step costs nothing here unless an edit changes with every step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipelines.ledger import Ledger
+from pipelines.recipe import Recipe
+from pipelines.techniques.edit import Edit, Live, inside
+from pipelines.techniques.fields import Fields
+from pipelines.techniques.here import Here, Said, Unsaid, holds
+from pipelines.techniques.live import Blend, LiveMaps
+from pipelines.techniques.values import WordMap
+from pipelines.watching import Columns, Watcher
+from xattn.compose import compose
+from xattn.errors import BadValue
+from xattn.parts import Part, Watch
+from xattn.program import Program, StepProgram
+from xattn.sites import AttentionSite, Role, Row
+from xattn.space import Space
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """One picture of a run: its recipe, what its rows' prompts say at each step (one for all where nothing changes),
+    which picture of the run is its source, and the names of the key sources of each edit that has texts."""
+
+    recipe: Recipe
+    ledgers: Mapping[Role, tuple[Ledger, ...]]
+    source: int | None = None
+    keys: Mapping[int, tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One pass: `latent` (height, width), steps, sigma before each step, K of each key source, where tensors live."""
+
+    latent: tuple[int, int]
+    steps: int
+    sigmas: tuple[float, ...]
+    tokens: Mapping[str, int]
+    device: torch.device
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Calls that get the same program: `edits` are the (picture, place in its list) that act there."""
+
+    cross: bool
+    grid: tuple[int, int]
+    downsampling: int
+    heads: int
+    edits: tuple[tuple[int, int], ...]
+    watchers: tuple[int, ...]
+
+
+class Programs:
+    """All programs of one pass. Raises what the edits raise, when it is made: BadValue, UnknownWord, Conflict."""
+
+    def __init__(
+        self,
+        pictures: Sequence[Drawn],
+        rows: Sequence[Row],
+        sites: Sequence[AttentionSite],
+        setting: Setting,
+        watchers: Sequence[Watcher] = (),
+    ) -> None:
+        self._pictures, self._rows, self._setting = pictures, rows, setting
+        self._places = {(row.image, row.role): place for place, row in enumerate(rows)}
+        self._edits = {
+            (image, place): edit
+            for image, picture in enumerate(pictures)
+            for place, edit in enumerate(picture.recipe.edits)
+            if edit.enabled
+        }
+        self._readings = _numbered(pictures, setting.steps)
+        self._maps = LiveMaps(setting.latent)
+        self._fields = [
+            Fields(setting.latent, partial(self._live_map, image), setting.device) for image in range(len(pictures))
+        ]
+        self._watchers: list[Watcher] = [*watchers, *self._live_watchers()]
+        self._check(tuple(sites))
+        self._kinds = {site.name: self._kind(site) for site in sites}
+        self._made: dict[_Kind, dict[object, Program | None]] = {}
+        self._rehearse()
+
+    # Each step
+
+    def at(self, index: int) -> StepProgram | None:
+        """What the UNet's sites do at step `index`, counted from 0; None where that is nothing."""
+        made = {kind: self._program(kind, index) for kind in dict.fromkeys(self._kinds.values())}
+        sites = {name: made[kind] for name, kind in self._kinds.items()}
+        doing = {name: program for name, program in sites.items() if program is not None}
+        return StepProgram(doing, record=partial(self._record, index)) if doing else None
+
+    def keep(self, index: int, *latents: Tensor) -> tuple[Tensor, ...]:
+        """Latents [images, c, h, w] after step `index`, where edits give places back to the source; masks are made of
+        the first."""
+        result = latents
+        for (image, _), edit in self._edits.items():
+            source = self._pictures[image].source
+            if source is None or type(edit).keep is Edit.keep or not self._open(edit, index):
+                continue
+            blend = Blend(
+                index,
+                self._setting.steps,
+                self._setting.latent,
+                own=result[0][image],
+                source=result[0][source],
+                maps=partial(self._grids, image),
+                field=partial(self._fields[image], grid=self._setting.latent),
+            )
+            mask = edit.keep(blend)
+            if mask is not None:
+                result = tuple(_blended(some, image, source, mask) for some in result)
+        return result
+
+    def _record(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
+        start = 0
+        for number in self._kinds[site.name].watchers:
+            watcher = self._watchers[number]
+            count = len(watcher.columns(index))
+            if count:
+                watcher.take(index, site, grid, taps[..., start : start + count])
+            start += count
+
+    # Composing
+
+    def _program(self, kind: _Kind, index: int) -> Program | None:
+        known = self._made.setdefault(kind, {})
+        state = self._state(kind, index)
+        if state not in known:
+            if any(self._edits[edit].moves for edit in kind.edits):
+                known.clear()  # it will not come again
+            known[state] = self._composed(kind, index)
+        return known[state]
+
+    def _state(self, kind: _Kind, index: int) -> object:
+        """What tells this step's program from another's."""
+        acting = tuple(edit for edit in kind.edits if self._open(self._edits[edit], index))
+        moving = index if any(self._edits[edit].moves for edit in acting) else None
+        readings = self._readings[index] if acting else None
+        return acting, moving, readings, tuple(self._watchers[number].columns(index) for number in kind.watchers)
+
+    def _composed(self, kind: _Kind, index: int) -> Program | None:
+        space = self._space(kind)
+        parts: list[Part] = []
+        for image, place in kind.edits:
+            edit = self._edits[image, place]
+            if self._open(edit, index):
+                for role in edit.window.rows:
+                    if (image, role) in self._places:
+                        parts += self._lowered(edit, self._here(kind, space, image, place, role, index))
+        for number in kind.watchers:
+            watcher = self._watchers[number]
+            columns = watcher.columns(index)
+            if columns:
+                weights = _weights(columns, space.width(watcher.keys), mean=watcher.mean).to(self._setting.device)
+                parts.append(Watch(weights, watcher.at, on=space.lanes(watcher.rows), keys=watcher.keys))
+        return compose(parts, space) if parts else None
+
+    def _space(self, kind: _Kind) -> Space:
+        return Space(
+            rows=len(self._rows),
+            heads=kind.heads,
+            queries=math.prod(kind.grid),
+            keys="text" if kind.cross else "self",
+            tokens=self._setting.tokens if kind.cross else {},
+            device=self._setting.device,
+        )
+
+    def _lowered(self, edit: Edit, here: Here) -> Sequence[Part]:
+        try:
+            return edit.lower(here)
+        except Unsaid:
+            return ()
+
+    def _here(self, kind: _Kind, space: Space, image: int, place: int, role: Role, index: int) -> Here:
+        picture, setting = self._pictures[image], self._setting
+        edit = self._edits[image, place]
+        heads = [head for head in edit.window.heads if head < kind.heads] if edit.window.heads else None
+        source = None if picture.source is None else self._pictures[picture.source]
+        return Here(
+            space=space,
+            cross=kind.cross,
+            grid=kind.grid,
+            downsampling=kind.downsampling,
+            lanes=space.lanes((self._places[image, role],), heads),
+            others=None if picture.source is None else space.lanes((self._places[picture.source, role],), heads),
+            index=index,
+            steps=setting.steps,
+            sigma=setting.sigmas[index],
+            keys=(picture.keys or {}).get(place, ()),
+            name=f"the {edit}",
+            said=_said(picture, role, index),
+            source_said=None if source is None else _said(source, role, index),
+            fields=self._fields[image],
+        )
+
+    def _kind(self, site: AttentionSite) -> _Kind:
+        latent = self._setting.latent
+        return _Kind(
+            site.cross,
+            (math.ceil(latent[0] / site.downsampling), math.ceil(latent[1] / site.downsampling)),
+            site.downsampling,
+            site.heads,
+            tuple(at for at, edit in self._edits.items() if edit.window.takes(site) and edit.at(site)),
+            tuple(number for number, watcher in enumerate(self._watchers) if watcher.sees(site)),
+        )
+
+    def _open(self, edit: Edit, index: int) -> bool:
+        # where a word looks is not known before it has looked once
+        waits = index == 0 and bool(inside(edit, WordMap))
+        return not waits and edit.window.open(index, self._setting.steps)
+
+    # Checks, before the first step
+
+    def _check(self, sites: tuple[AttentionSite, ...]) -> None:
+        for (image, _), edit in self._edits.items():
+            edit.window.check_sites(sites)
+            if not any((image, role) in self._places for role in edit.window.rows):
+                raise BadValue(
+                    f"{edit}: window.rows", list(edit.window.rows), '"cond", since guidance_scale 1 runs no other rows'
+                )
+
+    def _rehearse(self) -> None:
+        """Compose everything once, so that what cannot be is told now; live maps are taken as empty for that."""
+        for index in range(self._setting.steps):
+            for kind in dict.fromkeys(self._kinds.values()):
+                if index < 2 or not any(self._edits[edit].moves for edit in kind.edits):
+                    self._program(kind, index)
+        for kind, known in self._made.items():
+            if any(self._edits[edit].moves for edit in kind.edits):
+                known.clear()
+
+    # Live maps
+
+    def _live_watchers(self) -> list[Watcher]:
+        wanted: dict[tuple[int, Live], list[Edit]] = {}
+        for (image, _), edit in self._edits.items():
+            for live in edit.live:
+                wanted.setdefault((image, live), []).append(edit)
+        made: list[Watcher] = []
+        for (image, live), edits in wanted.items():
+            picture = self._pictures[image]
+            whose = image if live.of == "own" or picture.source is None else picture.source
+            ledgers = self._pictures[whose].ledgers["cond"]
+            if not any(holds(ledger, live.word) for ledger in ledgers):
+                ledgers[0].columns(live.word)  # raises UnknownWord, with the words that there are
+            row = self._places[whose, "cond"]
+            until = max(index for index in range(self._setting.steps) if self._last(edits, index))
+            made.append(_LiveWatcher((image, live), row, ledgers, until, self._maps))
+        return made
+
+    def _last(self, edits: Sequence[Edit], index: int) -> bool:
+        return index == 0 or any(edit.window.open(index, self._setting.steps) for edit in edits)
+
+    def _live_map(self, image: int, shape: WordMap) -> Tensor:
+        key = (image, Live(shape.word))
+        if key not in self._maps:  # while everything is composed for the first time
+            return torch.full(self._setting.latent, 0.5, device=self._setting.device)
+        return self._maps.scaled(key, shape.threshold)
+
+    def _grids(self, image: int, live: Live) -> dict[int, Tensor]:
+        return self._maps.on_grids((image, live))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _LiveWatcher:
+    """Feeds one word of one picture to the live maps, up to the last step at which an edit looks at them."""
+
+    key: tuple[int, Live]
+    row: int
+    ledgers: tuple[Ledger, ...]
+    until: int
+    maps: LiveMaps
+    keys: str = "text"
+    mean: bool = False
+
+    @property
+    def at(self) -> Literal["model", "edited"]:
+        return self.key[1].at
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        return (self.row,)
+
+    def sees(self, site: AttentionSite) -> bool:
+        return site.cross
+
+    def columns(self, index: int) -> Columns:
+        ledger = self.ledgers[0 if len(self.ledgers) == 1 else index]
+        word = self.key[1].word
+        return (ledger.columns(word),) if index <= self.until and holds(ledger, word) else ()
+
+    def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:  # noqa: ARG002
+        self.maps.add(self.key, site, grid, taps[self.row, :, :, 0])
+
+
+def _numbered(pictures: Sequence[Drawn], steps: int) -> tuple[tuple[int, ...], ...]:
+    """For each step, numbers that are equal where the prompts say the same."""
+    known: dict[Ledger, int] = {}
+    changing = [ledgers for picture in pictures for ledgers in picture.ledgers.values() if len(ledgers) > 1]
+    return tuple(tuple(known.setdefault(ledgers[index], len(known)) for ledgers in changing) for index in range(steps))
+
+
+def _said(picture: Drawn, role: Role, index: int) -> Said:
+    ledgers = picture.ledgers[role]
+    return Said(ledgers[0]) if len(ledgers) == 1 else Said(ledgers[index], ledgers)
+
+
+def _weights(columns: Columns, tokens: int, *, mean: bool) -> Tensor:
+    weights = torch.zeros(tokens, len(columns))
+    for place, some in enumerate(columns):
+        weights[list(some), place] = 1.0 / max(1, len(some)) if mean else 1.0
+    return weights
+
+
+def _blended(latents: Tensor, image: int, source: int, mask: Tensor) -> Tensor:
+    share = mask.to(latents)
+    blended = share * latents[image] + (1 - share) * latents[source]
+    return torch.cat([latents[:image], blended[None], latents[image + 1 :]])

@@ -1,0 +1,63 @@
+"""What comes out of a run: events while it goes on, and at the end pictures with all that it takes to remake them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from pipelines.attention_maps import AttentionMaps
+from pipelines.provenance import Provenance
+from pipelines.recipe import Recipe
+from pipelines.stats import RunStats
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """One step is done. `step` counts from 1 to `steps`; `timestep` is the scheduler's; `images` are being drawn."""
+
+    step: int
+    steps: int
+    timestep: float
+    images: int
+    _decode: Callable[[], list[Image.Image]]
+    _look: Callable[[], tuple[AttentionMaps, ...]] | None = None
+
+    @property
+    def maps(self) -> tuple[AttentionMaps, ...] | None:
+        """The maps so far of each picture of the run; None where none were asked for."""
+        return None if self._look is None else self._look()
+
+    def preview(self) -> list[Image.Image]:
+        """Where each picture of the run is heading, decoded now; costs one decoding a picture."""
+        return self._decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One picture and everything that it takes to make it again."""
+
+    image: Image.Image
+    recipe: Recipe
+    provenance: Provenance
+    stats: RunStats
+    maps: AttentionMaps | None = None
+
+    def save(self, path: str | Path, *, metadata: bool = True) -> Path:
+        """Write a .png, .jpg or .webp, the recipe inside unless `metadata` is False, whole or not at all.
+
+        A JPEG changes bits of the picture, and refers to pictures in the recipe instead of holding them
+        (metadata.save_picture). Raises CannotWrite.
+        """
+        from pipelines.metadata import save_picture
+
+        return save_picture(self, path, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event of a stream."""
+
+    results: tuple[Result, ...]

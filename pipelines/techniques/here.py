@@ -1,0 +1,115 @@
+"""What an edit is told when it lowers itself: which call, whose rows, which words, which step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipelines.ledger import Ledger, Phrase
+from pipelines.techniques.values import Shape, Strength, strength_at
+from xattn.errors import UnknownWord
+from xattn.space import Space
+
+
+class Unsaid(Exception):
+    """The prompt changes over the steps and does not say a word at this one: the edit waits. Never leaves Programs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a row's prompt says at one step, and what it says at any."""
+
+    ledger: Ledger
+    others: tuple[Ledger, ...] = ()
+
+    def columns(self, word: Phrase) -> tuple[int, ...]:
+        """The columns of a word. Raises UnknownWord where no step's prompt has it, Unsaid where another step's has."""
+        try:
+            return self.ledger.columns(word)
+        except UnknownWord:
+            if any(holds(other, word) for other in self.others):
+                raise Unsaid from None
+            raise
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Here:
+    """One edit of one image, for the rows of one role, at one kind of attention call at one step.
+
+    space: the call (all its lanes); cross: whether it attends to text
+    grid: (height, width) of the call's places, `space.queries` of them, row by row
+    downsampling: the latent's side divided by the grid's
+    lanes: the output lanes that the edit may change, its rows' and its window's heads
+    others: the source picture's lanes of the same role, lane for lane; None where the recipe has no source
+    index, steps: which step, counted from 0, of how many
+    sigma: standard deviation of the noise, sqrt((1−ᾱ)/ᾱ), before the step
+    keys: names of the key sources that `Edit.texts` asked for
+    name: how an error calls the edit
+    """
+
+    space: Space
+    cross: bool
+    grid: tuple[int, int]
+    downsampling: int
+    lanes: tuple[int, ...]
+    others: tuple[int, ...] | None
+    index: int
+    steps: int
+    sigma: float
+    keys: tuple[str, ...]
+    name: str
+    said: Said
+    source_said: Said | None
+    fields: Callable[[Shape, tuple[int, int]], Tensor]
+
+    def columns(self, word: Phrase) -> tuple[int, ...]:
+        """The columns of a word or phrase in the row's prompt. Raises UnknownWord."""
+        return self.said.columns(word)
+
+    def source_columns(self, word: Phrase) -> tuple[int, ...]:
+        """The same in the source's prompt."""
+        assert self.source_said is not None, "an edit that asks for the source says wants_source"
+        return self.source_said.columns(word)
+
+    @property
+    def source_lanes(self) -> tuple[int, ...]:
+        """`others`, for edits that cannot be without."""
+        assert self.others is not None, "an edit that asks for the source says wants_source"
+        return self.others
+
+    @property
+    def tokens(self) -> int:
+        """K of the text."""
+        return self.space.width("text")
+
+    def value(self, strength: Strength) -> float:
+        """What a strength is at this step."""
+        return strength_at(strength, self.index, self.steps)
+
+    def field(self, shape: Shape) -> Tensor:
+        """A place as numbers from 0 to 1 on this call's grid, [N], float32: by area averaging."""
+        return self.fields(shape, self.grid).flatten()
+
+    def zeros(self, *shape: int) -> Tensor:
+        """Zeros of the call's dtype and device."""
+        return torch.zeros(shape, dtype=self.space.dtype, device=self.space.device)
+
+    def from_source(self, pairs: Mapping[int, tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+        """Matrix [K, K] and alpha [K] of a Mix that gives each target column the mean of some source columns."""
+        matrix, alpha = self.zeros(self.tokens, self.tokens), self.zeros(self.tokens)
+        for target, sources in pairs.items():
+            alpha[target] = 1.0
+            for source in sources:
+                matrix[source, target] = 1.0 / len(sources)
+        return matrix, alpha
+
+
+def holds(ledger: Ledger, word: Phrase) -> bool:
+    """Whether a prompt has a word."""
+    try:
+        return bool(ledger.columns(word))
+    except UnknownWord:
+        return False

@@ -1,0 +1,59 @@
+"""A word counts more, or less: P · diag s, not renormalised (Hertz et al. 2022, "Prompt-to-Prompt", section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pipelines.ledger import Phrase
+from pipelines.techniques.edit import Edit, check_word
+from pipelines.techniques.values import Strength, check_strength
+from xattn.errors import UnknownName
+
+if TYPE_CHECKING:
+    from pipelines.techniques.here import Here
+    from xattn.parts import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Reweight(Edit):
+    """The map of a word times `scale`: 0 takes the word away, 1 is nothing, −1 turns it round.
+
+    scale: a number from −10 to 10, or points over the steps
+    of: "own" scales the row's own map; "source" that of the source picture's row, as the published code does, so the
+        layout stays: the word's map is then the source's times scale
+    """
+
+    kind: ClassVar[str] = "reweight"
+
+    word: Phrase
+    scale: Strength
+    of: Literal["own", "source"] = "own"
+
+    def check(self) -> None:
+        """See `Edit.check`."""
+        check_word("reweight.word", self.word)
+        self._set("scale", check_strength("reweight.scale", self.scale, -10.0, 10.0, "1 changes nothing"))
+        if self.of not in ("own", "source"):
+            raise UnknownName("reweight.of", self.of, ("own", "source"))
+
+    @property
+    def moves(self) -> bool:
+        """See `Edit.moves`."""
+        return isinstance(self.scale, tuple)
+
+    def lower(self, here: Here) -> Sequence[Part]:
+        """See `Edit.lower`."""
+        from xattn.parts import Mix, TokenDiagonal
+
+        columns = here.columns(self.word)
+        parts: list[Part] = []
+        if self.of == "source":
+            theirs = here.source_columns(self.word)
+            matrix, alpha = here.from_source(
+                {column: (theirs[min(n, len(theirs) - 1)],) for n, column in enumerate(columns)}
+            )
+            parts.append(Mix(here.source_lanes, matrix=matrix, alpha=alpha, on=here.lanes, name=here.name))
+        parts.append(TokenDiagonal(columns, here.value(self.scale), on=here.lanes, name=here.name))
+        return parts
