@@ -1,0 +1,160 @@
+// The whole: parts put together, and the handle that the app and the exported page hold.
+
+function mount(host, view = null) {
+  const model = createModel();
+  let drawing = null;
+  let alive = true;
+  model.touch = () => {
+    if (alive && drawing === null) drawing = requestAnimationFrame(draw);
+  };
+  const setMode = (mode) => {
+    if (!modesOf(model).includes(mode) || mode === model.mode) return;
+    model.mode = mode;
+    model.hover = model.cursor = null;
+    model.emit("mode", { mode });
+    if (mode === "paint" && model.words.length > 1) chooseWord(model, model.words[0], false);
+    model.touch();
+  };
+  const stage = stagePart(model);
+  const look = lookPart(model);
+  const contact = contactPart(model, setMode);
+  const parts = [wordsPart(model), modesPart(model, setMode), stage, contact, legendPart(model), look,
+    placePart(model), paintPart(model), regionsPart(model), comparePart(model)];
+  const [words, modes, , , legend, ...panels] = parts;
+  const alert = el("p", { class: "xv-alert", role: "alert", hidden: true });
+  const root = el("div", { class: "xv" },
+    el("div", { class: "xv-head" }, words.node, modes.node), alert,
+    el("div", { class: "xv-body" },
+      el("div", { class: "xv-main" }, stage.node, contact.node, legend.node),
+      el("div", { class: "xv-side" }, panels.map(({ node }) => node))));
+
+  function draw() {
+    drawing = null;
+    if (!alive) return;
+    root.dataset.mode = model.mode;
+    stage.node.hidden = model.mode === "words";
+    for (const part of parts) part.draw();
+    root.dataset.ready = String(model.ready ?? true);
+  }
+
+  listenToPointer(model, stage.frame);
+  root.addEventListener("keydown", (event) => {
+    if (!pressKey(model, stage.frame, event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    model.touch();
+  });
+  host.replaceChildren(root);
+  const sized = new ResizeObserver(model.touch);
+  sized.observe(stage.frame);
+  const stopDensity = watchDensity(model.touch);
+
+  function fail(error) {
+    say(alert, String(error.message || error));
+    alert.hidden = false;
+    model.ready = true;
+    model.touch();
+  }
+
+  const handle = {
+    set: (next) => takeView(model, next || {}, true).then(() => (alert.hidden = true)).catch(fail),
+    patch: (part) => takeView(model, part || {}, false).catch(fail),
+    on: model.on,
+    select(wish) {
+      if (wish.words) model.words = wish.words.filter((word) => word in model.view.words);
+      const { words: _, ...axes } = wish;
+      scrub(model, axes);
+    },
+    mode: setMode,
+    place: (place) => showPlace(model, place),
+    opacity(value) {
+      model.opacity = clamp(value, 0, 1);
+      model.touch();
+    },
+    fields: () => exportFields(model),
+    regions: () => copyRegions(model.regions),
+    clear() {
+      clearFields(model);
+      changeRegions(model, []);
+    },
+    undo: () => step(model, "undo"),
+    redo: () => step(model, "redo"),
+    valueAt(x, y) {
+      const shown = shownOf(model);
+      return shown ? cellAt(shown.sum, x, y).value : null;
+    },
+    state: () => ({
+      id: model.view.id, mode: model.mode, selection: selectionOf(model), opacity: model.opacity, marker: model.marker,
+      tool: model.tool, size: model.size, region: model.region, compareAt: model.compareAt, ready: root.dataset.ready === "true",
+    }),
+    destroy() {
+      alive = false;
+      look.stop();
+      sized.disconnect();
+      stopDensity();
+      if (drawing !== null) cancelAnimationFrame(drawing);
+      root.remove();
+    },
+  };
+  root.xattnViewer = handle;
+  handle.set(view);
+  draw();
+  return handle;
+}
+
+/** Calls when the window moves to a screen of another density, or is zoomed. */
+function watchDensity(call) {
+  let query = null;
+  const listen = () => {
+    query?.removeEventListener("change", listen);
+    query = matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+    query.addEventListener("change", listen);
+    call();
+  };
+  listen();
+  return () => query.removeEventListener("change", listen);
+}
+
+/** Take a whole view, or a part of one over what is shown. Maps are unpacked here; a view that came later wins. */
+async function takeView(model, next, whole) {
+  if (!whole && next.id !== undefined && next.id !== model.view.id) return;
+  const blank = { id: "", picture: null, width: 1, height: 1, words: [], prompt: [], before: null, progress: null, note: "" };
+  const { maps, more_maps: more, place, fields, regions, mode, ...rest } = next;
+  const fresh = whole && next.id !== model.view.id;
+  const asked = (model.asked = (model.asked || 0) + (whole || maps ? 1 : 0));
+  model.ready = false;
+  const blocks = await Promise.all((maps || more || []).map(readBlock));
+  if (asked !== model.asked) return;
+  const kept = whole || maps ? [] : model.blocks;
+  model.view = { ...(whole ? blank : model.view), ...rest };
+  model.blocks = [...kept, ...blocks];
+  model.axes = axesOf(model.blocks);
+  model.grids.clear();
+  if (fresh) {
+    Object.assign(model, ALL, { marker: null, cursor: null, place: null, looks: null, showLooks: false, region: null, draft: null, regions: [] });
+    model.fields.clear();
+    model.history.forget();
+  }
+  model.words = model.words.filter((word) => word < model.view.words.length);
+  if (!model.words.length && model.view.words.length) model.words = [firstWord(model.view)];
+  if (model.blocks.length && !chooseBlock(model.blocks, model)) Object.assign(model, ALL);
+  if (fields && (fresh || !whole)) await loadFields(model, fields);
+  if (regions && (fresh || !whole)) model.regions = copyRegions(regions);
+  if (place !== undefined && (place || !whole)) await showPlace(model, place);
+  if (mode) model.mode = mode;
+  if (!modesOf(model).includes(model.mode)) model.mode = modesOf(model)[0] ?? "look";
+  model.ready = true;
+  model.touch();
+}
+
+/** Where to begin: the longest word is seldom "a" or "of". */
+const firstWord = ({ words }) =>
+  words.reduce((best, word, index) => (word.text.length > words[best].text.length ? index : best), 0);
+
+async function loadFields(model, fields) {
+  model.fields.clear();
+  for (const [word, png] of Object.entries(fields)) {
+    const { width, height } = emptyField(model.view.width, model.view.height);
+    model.fields.set(Number(word), await decodeGrey(png, width, height));
+  }
+}

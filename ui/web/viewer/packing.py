@@ -1,0 +1,111 @@
+"""Attention maps as the viewer's blocks: a byte a value, and no axis that is not worth its bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.attention_maps import AttentionMaps
+from ui.web.viewer.data import Block, Layer
+from xattn.errors import BadValue
+from xattn.sites import AttentionSite
+
+Axis = Literal["step", "layer", "head"]
+_AXES: tuple[Axis, ...] = ("step", "layer", "head")
+_EACH_SLICE = 2048
+"""Up to so many slices have a scale of their own (a quiet head keeps its 256 levels); more have one a word."""
+
+
+def pack(
+    maps: AttentionMaps,
+    sites: Iterable[AttentionSite] = (),
+    *,
+    latent: tuple[int, int] | None = None,
+    keep: tuple[Axis, ...] = _AXES,
+    side: int | None = None,
+) -> Block:
+    """The maps as one block, those axes averaged that are not in `keep` (and were kept by the capture).
+
+    sites: where the maps are from, and latent: height and width of the picture's; they say each layer's own grid and
+        heads. Without them the maps' own are taken.
+    side: the longer side at most, by averaging whole cells; None leaves the grid as it is
+    A head that a layer lacks has no part in a mean. Raises BadValue where side does not divide the grid.
+    """
+    values = maps.values
+    known = {site.name: site for site in sites}
+    counts = _heads(maps, known)
+    if "head" not in keep:
+        weight = (np.arange(values.shape[3])[None, :] < counts[:, None]) / counts[:, None]
+        values = np.einsum("wslhyx,lh->wslyx", values, weight.astype(np.float32))[:, :, :, None]
+    if "layer" not in keep:
+        present = (np.arange(values.shape[3])[None, :] < counts[:, None]).astype(np.float32)
+        if values.shape[3] == 1:
+            present = np.ones((values.shape[2], 1), np.float32)
+        total = np.einsum("wslhyx,lh->wshyx", values, present)
+        values = (total / np.maximum(present.sum(axis=0), 1)[None, None, :, None, None])[:, :, None]
+    if "step" not in keep:
+        values = values.mean(axis=1, keepdims=True)
+    values = _smaller(np.asarray(values, dtype=np.float32), side)
+    raw, scale = _bytes(values)
+    finest = latent or (maps.values.shape[4], maps.values.shape[5])
+    layers = _layers(maps.layers, known, finest, counts) if "layer" in keep else ()
+    steps = maps.steps if "step" in keep else ()
+    heads = tuple(range(values.shape[3])) if values.shape[3] > 1 or (maps.made.heads == 1 and "head" in keep) else ()
+    return Block(raw, scale, steps, layers, heads)
+
+
+def _heads(maps: AttentionMaps, known: dict[str, AttentionSite]) -> NDArray[np.int64]:
+    """How many heads each layer of the values has; 1 where heads were not kept."""
+    most = maps.values.shape[3]
+    named = maps.layers or ("",) * maps.values.shape[2]
+    return np.array([min(most, known[name].heads) if name in known else most for name in named], dtype=np.int64)
+
+
+def _smaller(values: NDArray[np.float32], side: int | None) -> NDArray[np.float32]:
+    height, width = values.shape[-2:]
+    if side is None or max(height, width) <= side:
+        return values
+    cells = -(-max(height, width) // side)
+    if height % cells or width % cells:
+        raise BadValue("side", side, f"such that whole cells of the grid {height}×{width} can be averaged")
+    shape = (*values.shape[:4], height // cells, cells, width // cells, cells)
+    return np.asarray(values.reshape(shape).mean(axis=(5, 7)), dtype=np.float32)
+
+
+def _bytes(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
+    each = values.shape[0] * values.shape[1] * values.shape[2] * values.shape[3] <= _EACH_SLICE
+    top = values.max(axis=(4, 5) if each else (1, 2, 3, 4, 5))
+    # The viewer multiplies with five significant digits; divide by the same, so that no byte is off by one.
+    scale = np.array([float(f"{value:.5g}") for value in top.ravel()], dtype=np.float32).reshape(top.shape)
+    spread = np.where(scale > 0, scale, 1).reshape(top.shape + (1,) * (6 - top.ndim))
+    raw = np.rint(np.clip(values / spread, 0, 1) * 255).astype(np.uint8)
+    return raw, tuple(float(value) for value in scale.ravel())
+
+
+def _layers(
+    names: tuple[str, ...], known: dict[str, AttentionSite], finest: tuple[int, int], heads: NDArray[np.int64]
+) -> tuple[Layer, ...]:
+    layers = []
+    for place, name in enumerate(names):
+        coarser = known[name].downsampling if name in known else 1
+        own = (-(-finest[0] // coarser), -(-finest[1] // coarser))
+        layers.append(Layer(name, short_name(name), own, int(heads[place])))
+    return tuple(layers)
+
+
+def short_name(site: str) -> str:
+    """A site as a person reads it: "down_blocks.0.attentions.1.transformer_blocks.0.attn2" is "down 1.2"."""
+    found = re.match(r"(down|mid|up)_block(?:s\.(\d+))?\.attentions\.(\d+)\.transformer_blocks\.(\d+)", site)
+    if found is None:
+        return site
+    place, block, attention, depth = found.groups()
+    numbers = [str(int(number) + 1) for number in (block, attention) if number is not None]
+    if place == "mid":
+        numbers = numbers[:0] if attention == "0" else numbers
+    if depth != "0":
+        numbers.append(str(int(depth) + 1))
+    return " ".join([place, ".".join(numbers)]) if numbers else place
