@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from abc import ABCMeta
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.component_meta import updateable
 
 from ui.web.viewer.assets import script, style
 from ui.web.viewer.data import Json
@@ -23,7 +25,20 @@ XattnViewer.mountInGradio({ element, props, trigger, watch, server });
 """
 
 
-class Viewer(gr.HTML):
+class WithoutStub(type(gr.HTML)):  # type: ignore[misc]  # mypy wants a class by name; gradio exports none
+    """Makes a component's class without writing a .pyi file beside its source, as gradio's own metaclass does.
+
+    Such a file would be written into site-packages at every start, and hide the class's types from mypy.
+    """
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> Any:
+        """As gradio's, less the stub; the events are those of the class it is made from."""
+        if "__init__" in attrs:
+            attrs["__init__"] = updateable(attrs["__init__"])  # type: ignore[no-untyped-call]
+        return ABCMeta.__new__(mcs, name, bases, attrs)
+
+
+class Viewer(gr.HTML, metaclass=WithoutStub):
     """A picture, its words' maps over it, and a brush. README.md beside this file has its props and events.
 
     value: a View, or its JSON; None is the empty state. Never make the viewer an *input* of an event: its value holds

@@ -29,7 +29,6 @@ function contactPart(model, setMode) {
     const key = JSON.stringify(model.view.words);
     if (key !== built) build();
     built = key;
-    node.style.setProperty("--xv-aspect", `${model.view.width} / ${model.view.height}`);
     prints.forEach((each, word) => {
       show(each.image, model.view.picture);
       each.image.style.filter = `grayscale(${(model.opacity * 0.9).toFixed(3)})`;

@@ -64,7 +64,7 @@ function say(node, text) {
 /** Three significant digits, never "1e-7" under a thumb. */
 function figure(value) {
   if (!Number.isFinite(value)) return "–";
-  if (value !== 0 && Math.abs(value) < 0.05) return "<0.001";
+  if (value !== 0 && Math.abs(value) < 0.0005) return "<0.001";
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(Math.abs(value) >= 10 ? 1 : Math.abs(value) >= 1 ? 2 : 3);
 }
 

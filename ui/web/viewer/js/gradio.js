@@ -20,7 +20,8 @@ function mountInGradio({ element, props, trigger, watch, server }) {
       });
     }
   });
-  watch("value", () => viewer.set(plain(props.value)));
-  watch("patch", () => viewer.patch(plain(props.patch)));
+  // Gradio takes every quoted name in this text for an event's: a prop must not stand in quotes.
+  const taken = { value: viewer.set, patch: viewer.patch };
+  for (const [name, take] of Object.entries(taken)) watch(name, () => take(plain(props[name])));
   return viewer;
 }

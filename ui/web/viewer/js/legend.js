@@ -14,7 +14,7 @@ function legendPart(model) {
     const shown = model.mode === "look" ? shownOf(model) : null;
     scale.hidden = !shown;
     say(note, model.view.note || "");
-    note.hidden = !model.view.note;
+    note.hidden = !model.view.note || !model.blocks.length || ["regions", "compare"].includes(model.mode);
     const at = model.hover || model.cursor || model.marker;
     value.hidden = !shown;
     needle.hidden = !shown || !at;

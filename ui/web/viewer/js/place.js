@@ -48,7 +48,7 @@ function fill(model, place, table, sum, note) {
   const stages = [
     { name: "score", title: "Scores", hint: "query · key", tell: (value) => (value < 0 ? `−${figure(-value)}` : figure(value)) },
     { name: "share", title: "Softmax", hint: "shares of 1", tell: percent },
-    { name: "output", title: "Weighted sum", hint: "share × value", tell: figure },
+    { name: "output", title: "Sum", hint: "share × value", tell: figure },
   ].filter(({ name }) => place.tokens.some((token) => Number.isFinite(token[name])));
   const head = el("tr", {}, el("td"), stages.map(({ title, hint }) => el("th", { scope: "col" }, title, el("small", {}, hint))));
   const rows = words.map((token) => {

@@ -42,7 +42,7 @@ function stagePart(model) {
     const { mode } = model;
     const on = mode === "look" || (mode === "paint" && model.ghost);
     const shown = on ? shownOf(model) : null;
-    const opacity = shown ? model.opacity * (mode === "paint" ? 0.6 : 1) : 0;
+    const opacity = shown ? model.opacity * (mode === "paint" ? 0.5 : 1) : 0;
     heat.style.opacity = String(opacity);
     picture.style.filter = opacity > 0 ? `grayscale(${(opacity * 0.9).toFixed(3)})` : "";
     const size = `${frame.clientWidth}x${frame.clientHeight}@${window.devicePixelRatio}`;
@@ -56,8 +56,6 @@ function stagePart(model) {
   function draw() {
     const { view, mode } = model;
     const comparing = mode === "compare" && Boolean(view.before);
-    node.style.setProperty("--xv-aspect", `${view.width} / ${view.height}`);
-    node.style.setProperty("--xv-ratio", String(view.width / view.height));
     show(picture, view.picture);
     show(before, view.before);
     frame.dataset.mode = mode;

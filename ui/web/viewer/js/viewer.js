@@ -32,6 +32,8 @@ function mount(host, view = null) {
     drawing = null;
     if (!alive) return;
     root.dataset.mode = model.mode;
+    root.style.setProperty("--xv-aspect", `${model.view.width} / ${model.view.height}`);
+    root.style.setProperty("--xv-ratio", String(model.view.width / model.view.height));
     stage.node.hidden = model.mode === "words";
     for (const part of parts) part.draw();
     root.dataset.ready = String(model.ready ?? true);

@@ -38,7 +38,7 @@ function wordsPart(model) {
       chip.classList.toggle("xv-painted", !isEmpty(model.fields.get(word)));
     }
     node.hidden = !words.length && !prompt?.length;
-    adding.hidden = words.length < 2 || model.mode === "paint";
+    adding.hidden = words.length < 2 || !["look", "words"].includes(model.mode);
     adding.setAttribute("aria-pressed", String(model.adding));
   }
   return { node, draw };
