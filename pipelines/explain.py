@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pipelines.batches import batches, most_chunks
 from pipelines.capture import Capture
 from pipelines.guidance.guide import Guide
 from pipelines.load import Model
 from pipelines.recipe import Recipe
-from pipelines.site_calls import SiteExplanation, sites_of
+from pipelines.run import prepare
+from pipelines.site_calls import SiteExplanation, commuting, sites_of, with_program
 from pipelines.stages import stages
-from pipelines.step_text import said
+from pipelines.techniques import Edit
+from xattn.errors import Conflict
 from xattn.sites import Role
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A recipe's plan. `str()` is for people, `document()` for programs."""
+    """A recipe's plan. `str()` is for people, `document()` for programs.
+
+    step: whose programs these are, counted from 1: the first with the most edits at work
+    drawn: pictures in the run, 2 where the recipe has a source
+    """
 
     recipe: Recipe
     roles: tuple[Role, ...]
     chunks: int
     sites: tuple[SiteExplanation, ...]
+    step: int = 1
+    drawn: int = 1
     conflicts: tuple[str, ...] = ()
     commuting: tuple[str, ...] = ()
 
@@ -35,6 +44,8 @@ class Explanation:
         return {
             "recipe": self.recipe.portable().document(),
             "rows": list(self.roles),
+            "pictures": self.drawn,
+            "step": self.step,
             "chunks": self.chunks,
             "attention_flops_a_step": self.flops,
             "conflicts": list(self.conflicts),
@@ -63,7 +74,9 @@ class Explanation:
         head = [
             f'"{recipe.prompt}"',
             "; then ".join(map(str, stages(recipe))) + f"; guidance {recipe.guidance_scale:g}, seed {recipe.seed}",
-            f"Rows a picture: {', '.join(self.roles)}. Text: {self.chunks} × 77 tokens, keys and values made once.",
+            f"Pictures: {self.drawn}{' (one is the source)' if self.drawn > 1 else ''}. Rows a picture: "
+            f"{', '.join(self.roles)}. Text: {self.chunks} × 77 tokens, keys and values made once.",
+            *(f"{_capital(str(edit))}: {_when(edit)}" for edit in recipe.edits),
             "",
         ]
         table = [("site", "grid", "keys", "lanes", "kernel", "MFLOP", "program")]
@@ -85,7 +98,7 @@ class Explanation:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
         ]
         why = {one.kernel: one.why for one in self.sites}
-        tail = [f"Attention: {self.flops / 1e9:.2f} GFLOP a step."]
+        tail = [f"Attention: {self.flops / 1e9:.2f} GFLOP at step {self.step}."]
         for kernel, answers in why.items():
             tail.append(f"{kernel}, because of these, in auto's order, it is the first that can: " + "; ".join(answers))
         tail += [f"Conflict: {sentence}" for sentence in self.conflicts]
@@ -95,20 +108,52 @@ class Explanation:
         return "\n".join([*head, *lines, "", *tail])
 
 
+def _when(edit: Edit) -> str:
+    """An edit's window in words."""
+    if not edit.enabled:
+        return "off"
+    first, last = edit.window.steps
+    steps = f"steps {first} to {last}" if isinstance(first, int) else f"from {first:.0%} to {last:.0%} of the steps"
+    where = [*edit.window.sites, *(f"head {head}" for head in edit.window.heads)]
+    return ", ".join([steps, f"rows {' and '.join(edit.window.rows)}", *where])
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def explain(model: Model, recipe: Recipe, capture: Capture | None) -> Explanation:
     """The explanation of one resolved recipe, at its own size (later passes run the same sites on larger grids).
 
-    Raises Unsupported, UnknownWord: what is wrong with a recipe is told here as it would be before its run.
+    Raises Unsupported, UnknownWord: what is wrong with a recipe is told here as it would be before its run; only two
+    edits that cannot both hold are told as a conflict, beside the plan without any.
     """
+    conflicts: tuple[str, ...] = ()
+    try:
+        run = prepare(model, batches([recipe], 1, model.text)[0], capture)
+    except Conflict as error:
+        conflicts = (str(error),)
+        bare = replace(recipe, edits=tuple(replace(edit, enabled=False) for edit in recipe.edits))
+        run = prepare(model, batches([bare], 1, model.text)[0], capture)
+    first = run.passes[0]
+    drawn = len(run.batch.recipes)
     roles = Guide(recipe.guidance, [recipe.guidance_scale or 1.0]).roles
-    planned = stages(recipe)[0].planned
-    ledgers = {
-        role: [model.text.ledger(reading) for reading in dict.fromkeys(said(planned, negative=role == "uncond"))]
-        for role in ("cond", "uncond")
-    }
+    chunks = max(most_chunks(one, model.text)[0] for one in run.batch.recipes)
     latent = ((recipe.height or 0) // model.vae.factor, (recipe.width or 0) // model.vae.factor)
-    watched = 0 if capture is None else len(capture.phrases(*ledgers[capture.role]))
-    read = [ledger for role in roles for ledger in ledgers[role]]
-    chunks = max(ledger.chunks for ledger in read)
-    tokens = max(len(ledger.tokens) // ledger.chunks for ledger in read) * chunks
-    return Explanation(recipe, roles, chunks, sites_of(model.unet, latent, len(roles), tokens, watched=watched))
+    tokens = chunks * len(model.text.ledger("").tokens)
+    plain = sites_of(model.unet, latent, drawn * len(roles), tokens)
+    index = first.programs.busiest() if first.stages[0].runs else None
+    if index is None:
+        return Explanation(recipe, roles, chunks, plain, drawn=drawn, conflicts=conflicts)
+    told = {one.site.name: first.programs.told(one.site.name, index) for one in plain}
+    pairs = dict.fromkeys(pair for one in told.values() for pair in commuting(one))
+    return Explanation(
+        recipe,
+        roles,
+        chunks,
+        tuple(with_program(one, told[one.site.name]) for one in plain),
+        step=index + 1,
+        drawn=drawn,
+        conflicts=conflicts,
+        commuting=tuple(f"{first} and {second}, in either order" for first, second in pairs),
+    )

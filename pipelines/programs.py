@@ -136,6 +136,20 @@ class Programs:
                 watcher.take(index, site, grid, taps[..., start : start + count])
             start += count
 
+    # What is told before a run (explain.py)
+
+    def busiest(self) -> int:
+        """The step, counted from 0, at which the most edits are open; the first of equals."""
+        return max(range(self._setting.steps), key=lambda index: (self._busy(index), -index))
+
+    def _busy(self, index: int) -> int:
+        return sum(self._open(edit, index) for edit in self._edits.values())
+
+    def told(self, site: str, index: int) -> tuple[Program | None, list[Part], Space]:
+        """What one site does at a step, the parts that it was composed of, and what they were composed for."""
+        kind = self._kinds[site]
+        return self._program(kind, index), self._parts(kind, index), self._space(kind)
+
     # Composing
 
     def _program(self, kind: _Kind, index: int) -> Program | None:
@@ -155,6 +169,10 @@ class Programs:
         return acting, moving, readings, tuple(self._watchers[number].columns(index) for number in kind.watchers)
 
     def _composed(self, kind: _Kind, index: int) -> Program | None:
+        parts, space = self._parts(kind, index), self._space(kind)
+        return compose(parts, space) if parts else None
+
+    def _parts(self, kind: _Kind, index: int) -> list[Part]:
         space = self._space(kind)
         parts: list[Part] = []
         for image, place in kind.edits:
@@ -169,7 +187,7 @@ class Programs:
             if columns:
                 weights = _weights(columns, space.width(watcher.keys), mean=watcher.mean).to(self._setting.device)
                 parts.append(Watch(weights, watcher.at, on=space.lanes(watcher.rows), keys=watcher.keys))
-        return compose(parts, space) if parts else None
+        return parts
 
     def _space(self, kind: _Kind) -> Space:
         return Space(

@@ -7,12 +7,18 @@ a lane (Vaswani et al. 2017, table 1, both products).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
 
 from unet import UNet
 from xattn.backends import choose, reasons
+from xattn.conflicts import commute
+from xattn.parts import Part, Watch
+from xattn.program import Program
 from xattn.request import Request
 from xattn.sites import AttentionSite
+from xattn.space import Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +26,7 @@ class SiteExplanation:
     """One attention site at one step.
 
     grid: (height, width); queries, keys: N and K; lanes: rows · heads; kernel: the backend that will run, why: what
-    the backends asked before it answered; flops: of the call; program: what is done beside the plain call
+    the backends asked before it answered; flops: of the fused calls; program: what is done beside the plain call
     """
 
     site: AttentionSite
@@ -34,10 +40,8 @@ class SiteExplanation:
     program: tuple[str, ...] = ()
 
 
-def sites_of(
-    unet: UNet, latent: tuple[int, int], rows: int, text_tokens: int, *, watched: int = 0
-) -> tuple[SiteExplanation, ...]:
-    """Every site's plain call for a batch of `rows` on a latent (height, width); `watched` words are read.
+def sites_of(unet: UNet, latent: tuple[int, int], rows: int, text_tokens: int) -> tuple[SiteExplanation, ...]:
+    """Every site's plain call for a batch of `rows` on a latent (height, width).
 
     Raises Unsupported where the UNet's backend cannot do a call, and says why.
     """
@@ -56,10 +60,44 @@ def sites_of(
                 kernel=choose(request, unet.backend).name,
                 why=asked,
                 flops=2 * rows * site.heads * request.queries * request.keys * (2 * site.head_dim),
-                program=(f"watch {watched} {'word' if watched == 1 else 'words'}",) if watched and site.cross else (),
             )
         )
     return tuple(made)
+
+
+def with_program(plain: SiteExplanation, told: tuple[Program | None, Sequence[Part], Space]) -> SiteExplanation:
+    """The same site as a program changes it: which parts, how many lanes its fused calls take, and what they cost.
+
+    Taps and ranks are products beside the calls and are not counted.
+    """
+    program, parts, space = told
+    if program is None:
+        return plain
+    names = tuple(dict.fromkeys(part.name for part in parts if not isinstance(part, Watch)))
+    read = sum(tap.weights.shape[1] for tap in program.taps)
+    if read:
+        names = (*names, f"watch {read} {'map' if read == 1 else 'maps'}")
+    if not program.lanes:
+        return replace(plain, program=names)
+    calls = [(space.size if one.out is None else len(one.out), space.width(one.keys)) for one in program.lanes]
+    each = 2 * plain.queries * 2 * plain.site.head_dim
+    return replace(
+        plain, program=names, lanes=sum(count for count, _ in calls), flops=sum(each * n * k for n, k in calls)
+    )
+
+
+def commuting(told: tuple[Program | None, Sequence[Part], Space]) -> tuple[tuple[str, str], ...]:
+    """Which of a site's edits may change places, all parts of one with all of the other: names in pairs."""
+    _, parts, space = told
+    edits: dict[str, list[Part]] = {}
+    for part in parts:
+        if not isinstance(part, Watch):
+            edits.setdefault(part.name, []).append(part)
+    return tuple(
+        (first, second)
+        for first, second in combinations(edits, 2)
+        if all(commute(one, other, space) for one, other in product(edits[first], edits[second]))
+    )
 
 
 def site_request(unet: UNet, site: AttentionSite, grid: tuple[int, int], rows: int, text_tokens: int) -> Request:

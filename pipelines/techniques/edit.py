@@ -68,8 +68,11 @@ class Edit:
         self.check()
 
     def __str__(self) -> str:
-        called = f' "{self.id}"' if self.id else ""
-        return f"{self.kind}{called}"
+        kind = self.kind.replace("_", " ")
+        if self.id:
+            return f'{kind} "{self.id}"'
+        word = getattr(self, "word", None)
+        return kind if word is None else f'{kind} of "{phrase_parts(word)[0]}"'
 
     # What a technique answers
 

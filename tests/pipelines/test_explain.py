@@ -53,7 +53,7 @@ def test_each_grid_is_the_one_the_site_has(pipe: Pipeline) -> None:
     grids = {one.site.downsampling: one.grid for one in pipe.explain(FOX).sites}
     assert grids == {1: (12, 8), 2: (6, 4)}
     cross = [one for one in pipe.explain(FOX, words=("fox", "purple")).sites if one.site.cross]
-    assert all(one.program == ("watch 2 words",) for one in cross)
+    assert all(one.program == ("watch 2 maps",) for one in cross)
 
 
 def test_every_backend_says_why(pipe: Pipeline) -> None:
