@@ -212,7 +212,7 @@ class Recipe:
             if named.count(name) > 1:
                 raise BadValue("edits", f'"{name}" twice', "edits whose ids differ")
         for edit in self.edits:
-            if edit.wants_source and self.source is None:
+            if edit.takes_source and self.source is None:
                 raise BadValue("source", None, f"given, for {edit} takes from it", "Add source=Recipe(…)")
 
     def _set(self, name: str, value: object) -> None:

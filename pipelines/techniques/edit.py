@@ -53,7 +53,7 @@ class Edit:
 
     kind: ClassVar[str]
     wants_source: ClassVar[bool] = False
-    """Whether the recipe must have a `source`."""
+    """Whether every edit of this kind takes from the recipe's source."""
 
     id: str = ""
     enabled: bool = True
@@ -82,6 +82,11 @@ class Edit:
     def at(self, site: AttentionSite) -> bool:
         """Whether it changes this site at all, if its window takes it."""
         return site.cross
+
+    @property
+    def takes_source(self) -> bool:
+        """Whether the recipe must have a `source`."""
+        return self.wants_source
 
     @property
     def moves(self) -> bool:

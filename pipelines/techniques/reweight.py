@@ -39,6 +39,11 @@ class Reweight(Edit):
             raise UnknownName("reweight.of", self.of, ("own", "source"))
 
     @property
+    def takes_source(self) -> bool:
+        """See `Edit.takes_source`."""
+        return self.of == "source"
+
+    @property
     def moves(self) -> bool:
         """See `Edit.moves`."""
         return isinstance(self.scale, tuple)
