@@ -33,6 +33,8 @@ class PerLane(NamedTuple):
 Where: TypeAlias = PerLane | Callable[[Tensor, Tensor], Tensor]
 Pair: TypeAlias = tuple[Where, PerLane]
 """field and tokens of one bias."""
+Shaped: TypeAlias = tuple[Reading, Numbers]
+"""A factor of the output that depends on the probabilities, and which of its rows each lane takes."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -49,6 +51,7 @@ class Block:
     transform: QueryTransform | None = None
     token: Tensor | None = None
     field: Tensor | None = None
+    shaped: tuple[Shaped, ...] = ()
 
     def at(self, positions: Sequence[int], out: Numbers | None = None, v: Numbers | None = None) -> Block:
         """These lanes of it, in this order, for other outputs or with other values where said."""
@@ -70,11 +73,12 @@ class Block:
             transform=self.transform,
             token=select(self.token, positions),
             field=select(self.field, positions),
+            shaped=tuple((reading, pick(rows)) for reading, rows in self.shaped),
         )
 
     @property
     def signature(self) -> tuple[object, ...]:
-        """Equal where scores are made alike, so that lanes may share a call.
+        """Equal where scores are made alike, and the same is read for the output, so that lanes may share a call.
 
         Lanes without a bias never share the call of lanes with one: a mask of zeros is another kernel on some
         machines, and lanes that nobody edits may not change by a bit.
@@ -84,6 +88,7 @@ class Block:
             None if self.kscale is None else id(self.kscale.value),
             tuple((id(w.value) if isinstance(w, PerLane) else id(w), id(t.value)) for w, t in self.bias),
             id(self.transform),
+            tuple(id(reading) for reading, _ in self.shaped),
         )
 
 
@@ -213,7 +218,17 @@ class Packer:
             transform=first.transform,
             token=_token([block.token for block in group], [len(block.out) for block in group], order),
             field=_field([block.field for block in group], [len(block.out) for block in group], order),
+            shaped=tuple(
+                self._shaped([block.shaped[place] for block in group], order) for place in range(len(first.shaped))
+            ),
         )
+
+    def _shaped(self, some: list[Shaped], order: list[int]) -> tuple[Reading, Tensor | None]:
+        reading = some[0][0]  # one signature: all have the same
+        flat = [row for _, rows in some for row in rows]
+        rows = tuple(flat[position] for position in order)
+        count = self.size if reading.lanes is None else len(reading.lanes)
+        return reading, None if rows == tuple(range(count)) else self.numbers(rows)
 
     def _kscale(self, scales: list[PerLane | None], order: list[int]) -> Tensor | None:
         known = [scale for scale in scales if scale is not None]

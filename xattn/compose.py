@@ -16,6 +16,7 @@ and set, gain and move are ranks made of columns. Parts that are the identity ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from xattn.blocks import Block, Numbers, Packer, RankBlock, parted, times
-from xattn.conflicts import check, full, keys_of, lanes_of
+from xattn.conflicts import check, full, keys_of, lanes_of, renormalises
 from xattn.errors import BadValue
 from xattn.identity import changes_nothing, check_part
 from xattn.parts import (
@@ -47,7 +48,7 @@ from xattn.parts import (
 )
 from xattn.program import Lanes, Override, Program, Reading, Tap
 from xattn.scores import biased, check_seen, hiding, scored
-from xattn.shapes import gained, moved, shared_out
+from xattn.shapes import gained, left_over, moved, shared_out
 from xattn.space import Space
 
 
@@ -246,22 +247,37 @@ class _Builder:
             case SetMap():
                 field = self._field(part.field, lanes, part.name)
                 if len(part.columns) == 1 and not part.relative:
+                    field = field.clamp(max=1.0) if part.renormalise else field
                     u = field[..., None]
                 else:
-                    u = self._reading(part, lanes, picked, shared_out(field, part.relative))
-                if part.renormalise:
-                    self.blocks = biased(self.blocks, hiding(part, self.space), self.space)
-                    for block in self.blocks:
-                        check_seen(block, self.space)
-                    self._left(lanes, 1 - field, keys)
-                else:
+                    shape = shared_out(field, part.relative, 1.0 if part.renormalise else math.inf)
+                    u = self._reading(part, lanes, picked, shape)
+                if not part.renormalise:
                     self._right(lanes, keys, 1 - picked.sum(dim=0, keepdim=True))
             case GainMap():
                 u = self._reading(part, lanes, picked, gained(self._field(part.field, lanes, part.name)))
             case MoveMap():
-                u = self._reading(part, lanes, picked, moved(part.warp))
+                u = self._reading(part, lanes, picked, part.warp if part.renormalise else moved(part.warp))
+        if renormalises(part):
+            self._share_rest(part, lanes, u)
         v = tuple(self.values[keys][lane] for lane in lanes)
         self.ranks.append(RankBlock(u, tuple(range(len(lanes))), picked[None], keys, v=v, out=lanes))
+
+    def _share_rest(self, part: SetMap | MoveMap, lanes: Numbers, u: Tensor | Reading) -> None:
+        """The others become what they are without these tokens, times what u leaves of the row."""
+        self.blocks = biased(self.blocks, hiding(part, self.space), self.space)
+        for block in self.blocks:
+            check_seen(block, self.space)
+        if isinstance(u, Tensor):
+            self._left(lanes, 1 - u[..., 0], self._keys(part))
+            return
+        rest = replace(u, shape=left_over(u.shape))
+        inside, _ = self._split(lanes)
+        place = {lane: position for position, lane in enumerate(lanes)}
+        for block in inside:
+            if block.keys == self._keys(part):
+                rows = tuple(place[lane] for lane in block.out)
+                self._swap(block, replace(block, shaped=(*block.shaped, (rest, rows))))
 
     def _reading(self, part: Column, lanes: Numbers, picked: Tensor, shape: Callable[[Tensor], Tensor]) -> Reading:
         tap = Tap(picked.mT, self._stage(lanes), self._keys(part))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -71,6 +72,11 @@ def commute(first: Part, second: Part, space: Space) -> bool:
     return all(_linear(one, other, space) for one, other in ((first, second), (second, first)))
 
 
+def renormalises(part: Part) -> TypeGuard[SetMap | MoveMap]:
+    """Whether a part hides its tokens from the softmax of the others, and shares the row out anew."""
+    return isinstance(part, SetMap | MoveMap) and part.renormalise
+
+
 def full(part: Mix) -> bool:
     """Whether nothing of the target's own probabilities is left."""
     return bool((torch.as_tensor(part.alpha) == 1).all())
@@ -96,7 +102,7 @@ def _linear(one: Part, other: Part, space: Space) -> bool:
         return True
     if isinstance(one, TokenMap):
         return isinstance(other, OutputField)
-    if isinstance(one, SetMap) and one.renormalise:
+    if renormalises(one):
         return isinstance(other, TokenDiagonal) and not _overlap(one, other)
     if isinstance(one, SetMap | MoveMap):
         return not isinstance(other, OutputField) and not _overlap(one, other)
@@ -168,8 +174,7 @@ def _score(first: Part, second: Part) -> str | None:
     for one, other in _scores_first(first, second):
         if isinstance(other, Mix) and full(other):
             return f"{one.name} acts on scores that {other.name} throws away. Bias the source's lanes instead"
-    late = isinstance(second, SetMap) and second.renormalise
-    late = late or isinstance(second, Bias | KeyScale | QueryTransform | Route)
+    late = renormalises(second) or isinstance(second, Bias | KeyScale | QueryTransform | Route)
     if late and (isinstance(first, TokenMap) or (isinstance(first, Mix) and first.matrix is not None)):
         return f"scores come before the probabilities that {first.name} rearranges. Put {second.name} before it"
     return None
@@ -182,8 +187,8 @@ def _scores_first(first: Part, second: Part) -> Iterator[tuple[Part, Part]]:
 
 
 def _renormalise(first: Part, second: Part) -> str | None:
-    if not (isinstance(second, SetMap) and second.renormalise):
-        if isinstance(first, SetMap) and first.renormalise and isinstance(second, Mix):
+    if not renormalises(second):
+        if renormalises(first) and isinstance(second, Mix):
             return "the other words of a mixed map cannot be renormalised. Set the map without it"
         return None
     if isinstance(first, Mix):

@@ -50,7 +50,7 @@ def _edited(call: Call, program: Program, reader: Reader) -> Tensor:
     lanes = program.lanes or (() if everything else (Lanes(call.plain),))
     total: Tensor | None = None
     for some in lanes:
-        total = _add(call, total, _lanes(call, some), some.out)
+        total = _add(call, total, _lanes(call, some, reader), some.out)
     for rank in program.ranks:
         total = _add(call, total, _rank(call, rank, reader), rank.out)
     for override in program.overrides:
@@ -62,10 +62,9 @@ def _edited(call: Call, program: Program, reader: Reader) -> Tensor:
     return shaped
 
 
-def _lanes(call: Call, lanes: Lanes) -> Tensor:
+def _lanes(call: Call, lanes: Lanes, reader: Reader) -> Tensor:
     """D · attend(Q[q], K[k]·kscale, T V[v]; bias), [L, N, value_dim]."""
-    output = call.attend(lanes).flatten(0, 1)
-    return output if lanes.field is None else output * lanes.field
+    return reader.spread(call.attend(lanes).flatten(0, 1), lanes)
 
 
 def _rank(call: Call, rank: Rank, reader: Reader) -> Tensor:

@@ -137,7 +137,8 @@ class SetMap:
 
     field: [N] or [lanes, N]. relative: times that lane's own mean mass of the phrase, since most mass sits on
         begin-of-text and an absolute number would mean something else in every head.
-    renormalise: the other columns become (1 − field) of what they are without this phrase; else they stay.
+    renormalise: the other columns become (1 − the phrase's new mass) of what they are without this phrase, so that rows
+        still sum to one, and a new mass over 1 counts as 1; else they stay.
     """
 
     columns: tuple[int, ...]
@@ -166,10 +167,15 @@ class GainMap:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MoveMap:
-    """The columns of some tokens := warp(columns), [lanes, N, columns] → the same shape."""
+    """The columns of some tokens := warp(columns), [lanes, N, columns] → the same shape.
+
+    renormalise: the other columns become (1 − the sum of these) of what they are without these tokens, so that rows
+        still sum to one; the warp keeps that sum at or below 1.
+    """
 
     columns: tuple[int, ...]
     warp: Callable[[Tensor], Tensor]
+    renormalise: bool = False
     on: LaneSet = None
     keys: str | None = None
     name: str = "a moved map"

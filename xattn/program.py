@@ -38,6 +38,8 @@ class Lanes:
     token: T on V: None, a diagonal [L|1, K], or a map [L|1, K, K'] from K' values to K keys.
     field: D on the output, [L|1, N, 1].
     transform: on the gathered queries, before the scores.
+    shaped: further factors of D that depend on the probabilities: Readings that make [R, N, 1], and which of the R each
+        lane takes, int64 [L] or None for all in order.
     """
 
     keys: str
@@ -50,12 +52,13 @@ class Lanes:
     token: Tensor | None = None
     field: Tensor | None = None
     transform: QueryTransform | None = None
+    shaped: tuple[tuple[Reading, Tensor | None], ...] = ()
 
     @property
     def plain(self) -> bool:
         """Whether this is the model's own call on its own key source, untouched."""
         parts = (self.q, self.k, self.v, self.out, self.kscale, self.token, self.field, self.transform)
-        return not self.bias and all(part is None for part in parts)
+        return not (self.bias or self.shaped) and all(part is None for part in parts)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

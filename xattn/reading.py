@@ -37,7 +37,7 @@ class Reader:
         self.met: set[Reading] = set()
         for tap in program.taps:
             self._ask(tap, program)
-        self._ask_ranks(program)
+        self._ask_shapes(program)
 
     def columns(self, tap: Tap, program: Program) -> Tensor:
         """P · weights of all output lanes, [B·H, N, n], float32 or float64. `program` is the one the tap is of."""
@@ -45,7 +45,7 @@ class Reader:
         total: Tensor | None = None
         for lanes in self._lanes(stage, keys):
             own = self._product(*self.places[lanes, tap])
-            total = self._add(total, own if lanes.field is None else own * lanes.field, lanes.out)
+            total = self._add(total, self.spread(own, lanes), lanes.out)
         for rank in stage.ranks:
             if rank.keys == keys:
                 u = rank.u if isinstance(rank.u, Tensor) else self.shaped(rank.u)
@@ -66,6 +66,14 @@ class Reader:
             self.shapes[reading] = reading.shape(columns if reading.lanes is None else columns[reading.lanes])
         return self.shapes[reading]
 
+    def spread(self, some: Tensor, lanes: Lanes) -> Tensor:
+        """D · some, [L, N, ·]."""
+        some = some if lanes.field is None else some * lanes.field
+        for reading, rows in lanes.shaped:
+            factor = self.shaped(reading)
+            some = some * (factor if rows is None else factor[rows])
+        return some
+
     def replaced(self, override: Override) -> Tensor:
         """The probabilities that an override's function makes of the explicit ones, [n, N, K], float32 or float64."""
         if override not in self.swapped:
@@ -82,18 +90,22 @@ class Reader:
     def _ask(self, tap: Tap, program: Program) -> None:
         stage, keys = _stage(tap, program), tap.keys or self.call.plain
         for lanes in self._lanes(stage, keys):
+            if (lanes, tap) in self.places:  # two readings of one tap
+                continue
             scores = _scores(lanes)
             asked = self.asked.setdefault(scores, (lanes, []))[1]
             start = sum(columns.shape[-1] for columns in asked)
             asked.append(_turned(lanes.token, tap.weights))
             self.places[lanes, tap] = (scores, start, start + tap.weights.shape[-1])
-        self._ask_ranks(stage)
+        self._ask_shapes(stage)
 
-    def _ask_ranks(self, program: Program) -> None:
-        for rank in program.ranks:
-            if isinstance(rank.u, Reading) and rank.u not in self.met:
-                self.met.add(rank.u)
-                self._ask(rank.u.tap, program)
+    def _ask_shapes(self, program: Program) -> None:
+        readings = [rank.u for rank in program.ranks if isinstance(rank.u, Reading)]
+        readings += [reading for lanes in program.lanes for reading, _ in lanes.shaped]
+        for reading in readings:
+            if reading not in self.met:
+                self.met.add(reading)
+                self._ask(reading.tap, program)
 
     def _lanes(self, stage: Program, keys: str) -> tuple[Lanes, ...]:
         """The lanes of one key source; a program that names none at all is the plain call."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from xattn.blocks import Block, Numbers, PerLane, parted
 from xattn.conflicts import keys_of, lanes_of
 from xattn.errors import BadValue, Conflict
-from xattn.parts import Bias, KeyScale, Part, QueryTransform, Route, Score, SetMap
+from xattn.parts import Bias, KeyScale, MoveMap, Part, QueryTransform, Route, Score, SetMap
 from xattn.program import QueryTransform as Transform
 from xattn.space import Space
 
@@ -40,8 +40,8 @@ def biased(blocks: Sequence[Block], part: Score, space: Space) -> list[Block]:
     return [*(add(block, tuple(place[lane] for lane in block.out)) for block in inside), *outside]
 
 
-def hiding(part: SetMap, space: Space) -> Bias:
-    """The bias by which a renormalising set hides its tokens from the softmax of the others."""
+def hiding(part: SetMap | MoveMap, space: Space) -> Bias:
+    """The bias by which a renormalising part hides its tokens from the softmax of the others."""
     keys = part.keys or space.keys
     hidden = space.one_hot(part.columns, keys).sum(dim=0) > 0
     tokens = torch.zeros_like(hidden, dtype=space.dtype).masked_fill(hidden, -torch.inf)

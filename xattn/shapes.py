@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -28,10 +29,10 @@ def moved(warp: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return shape
 
 
-def shared_out(field: Tensor, relative: bool) -> Callable[[Tensor], Tensor]:
+def shared_out(field: Tensor, relative: bool, most: float = math.inf) -> Callable[[Tensor], Tensor]:
     """A phrase's mass m, shared among its tokens as the probabilities were; uniform where those are nothing.
 
-    field: m, [lanes|1, N]; relative: times the mean mass of the phrase, lane by lane.
+    field: m, [lanes|1, N]; relative: times the mean mass of the phrase, lane by lane. most: what m is at most
     """
 
     def shape(columns: Tensor) -> Tensor:
@@ -39,6 +40,15 @@ def shared_out(field: Tensor, relative: bool) -> Callable[[Tensor], Tensor]:
         some = mass > FLOOR
         share = torch.where(some, columns / mass.masked_fill(~some, 1.0), 1 / columns.shape[-1])
         target = field[..., None] * mass.mean(dim=1, keepdim=True) if relative else field[..., None]
-        return target * share
+        return target.clamp(max=most) * share
 
     return shape
+
+
+def left_over(shape: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """1 − what a shape gives a phrase: the share of the other words, [lanes, N, 1]."""
+
+    def rest(columns: Tensor) -> Tensor:
+        return 1 - shape(columns).sum(dim=-1, keepdim=True)
+
+    return rest

@@ -130,6 +130,11 @@ class Cases:
     def _move(self, on: Lanes) -> p.Part:
         return p.MoveMap(self.columns(), lambda columns: columns.roll(1, dims=1) * 0.7, on)
 
+    def _move_others(self, on: Lanes) -> p.Part:
+        if self.width < 3:
+            return self._gain(on)  # there are no others
+        return p.MoveMap(self.columns(), lambda columns: columns.roll(1, dims=1) * 0.5, True, on=on)
+
     def _gate(self, on: Lanes) -> p.Part:
         return p.Gate(self.noise(*self.maybe_per_lane(on)), on)
 
@@ -143,7 +148,7 @@ class Cases:
 
 KINDS = (
     *("bias", "ranged", "kscale", "transform", "diagonal", "map", "left", "add", "mix", "route", "set", "set_others"),
-    *("gain", "move", "gate", "replace", "watch", "watch"),
+    *("gain", "move", "move_others", "gate", "replace", "watch", "watch"),
 )
 
 

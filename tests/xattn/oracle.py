@@ -225,13 +225,16 @@ class Oracle:
         elif isinstance(part, p.GainMap):
             after[:, columns] *= one(part.field, place, 1)[:, None]
         elif isinstance(part, p.MoveMap):
-            after[:, columns] = part.warp(probs[None][:, :, columns])[0]
+            moved = part.warp(probs[None][:, :, columns])[0]
+            if part.renormalise:
+                after *= (1 - moved.sum(-1, keepdim=True)) / (1 - softmax[:, columns].sum(-1, keepdim=True))
+            after[:, columns] = moved
         else:
             mass = probs[:, columns].sum(-1, keepdim=True)
             target = one(part.field, place, 1)[:, None] * (mass.mean() if part.relative else 1.0)
             if part.renormalise:
-                field = one(part.field, place, 1)[:, None]
-                after *= (1 - field) / (1 - softmax[:, columns].sum(-1, keepdim=True))
+                target = target.clamp(max=1.0)
+                after *= (1 - target) / (1 - softmax[:, columns].sum(-1, keepdim=True))
             uniform = torch.full((len(columns),), 1 / len(columns)).double()
             share = torch.where(mass > FLOOR, probs[:, columns] / torch.where(mass > FLOOR, mass, 1.0), uniform)
             after[:, columns] = target * share

@@ -73,6 +73,11 @@ CONFLICTS: dict[str, tuple[Space, Callable[[], list[Part]], str]] = {
         lambda: [p.GainMap((1,), RAMP), p.SetMap((2,), RAMP, renormalise=True)],
         "would undo a gain map",
     ),
+    "renormalising a move after a gain": (
+        TEXT,
+        lambda: [p.GainMap((1,), RAMP), p.MoveMap((2,), lambda c: c, renormalise=True)],
+        "would undo a gain map",
+    ),
     "a place in no region": (
         TEXT,
         lambda: [p.Bias(torch.tensor([1.0, 1, 0, 0]), torch.full((6,), -torch.inf))],

@@ -97,6 +97,10 @@ SOMETHING: dict[str, Callable[[tuple[int, ...]], Part]] = {
     "set": lambda on: p.SetMap((3,), torch.linspace(0, 1, 16), on=on),
     "set a phrase": lambda on: p.SetMap((3, 4), torch.linspace(0, 1, 16), relative=True, on=on),
     "set, others renormalised": lambda on: p.SetMap((3,), torch.linspace(0, 0.9, 16), renormalise=True, on=on),
+    "set relative, others renormalised": lambda on: p.SetMap(
+        (3, 4), torch.linspace(0, 2, 16), relative=True, renormalise=True, on=on
+    ),
+    "move, others renormalised": lambda on: p.MoveMap((3,), lambda c: c.flip(1), renormalise=True, on=on),
     "gain": lambda on: p.GainMap((3,), torch.linspace(0, 1, 16), on=on),
     "move": lambda on: p.MoveMap((3,), lambda c: c.flip(1), on=on),
     "bias": lambda on: p.Bias(torch.linspace(0, 1, 16), torch.linspace(-1, 1, 11), on),
