@@ -19,19 +19,47 @@ from xattn.errors import BadValue
 
 Axis = Literal["step", "layer", "head"]
 AXES: tuple[Axis, ...] = ("step", "layer", "head")
+Dtype = Literal["float32", "float16", "uint8"]
+DTYPES: dict[Dtype, int] = {"float32": 4, "float16": 2, "uint8": 1}
+"""Bytes of a value."""
+LEVELS_BYTES = 8
+"""What a map needs beside its values where it is not kept in float32: its lowest value and its step."""
+Reduce = Literal["mean", "sum", "daam"]
+REDUCTIONS: tuple[Reduce, ...] = ("mean", "sum", "daam")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reduced:
-    """values: [steps, layers, heads, rows, n, y, x], float32; an axis that was not kept has length 1.
+    """What was added up, an axis that was not kept having length 1.
 
-    steps, layers: the keys along the first two axes, empty where the axis was not kept. A layer that did not run at
-    some step is 0 there, and so are the heads that a layer lacks.
+    stored: [steps, layers, heads, rows, n, y, x], float32, float16 or uint8
+    levels: [steps, layers, heads, rows, n, 2], float32: a map's values are levels[0] + levels[1] · stored; None for
+        float32, which is stored as it is
+    counts: int64 [steps, layers, heads], of how many maps each is the mean or the sum. A layer that did not run at some
+        step has 0, and so have the heads that a layer lacks: their values are 0.
+    steps, layers: the keys along the first two axes, empty where the axis was not kept
     """
 
-    values: Tensor
+    stored: Tensor
+    levels: Tensor | None
+    counts: Tensor
     steps: tuple[Hashable, ...]
     layers: tuple[Hashable, ...]
+
+    @property
+    def values(self) -> Tensor:
+        """float32 [steps, layers, heads, rows, n, y, x]."""
+        return _unpacked(self.stored, self.levels)
+
+
+@dataclass(slots=True)
+class _Slice:
+    """Sum of one step's and layer's maps [rows, heads, n, y, x], packed once nothing is added any more."""
+
+    total: Tensor
+    levels: Tensor | None
+    count: int
+    steps: set[Hashable]
 
 
 class Accumulator:
@@ -40,7 +68,10 @@ class Accumulator:
     size: (height, width) that all maps are brought to: by area averaging where that is smaller than a site's grid, by
         bicubic interpolation clamped at 0 where it is larger (Tang et al. 2022, DAAM).
     keep: which of "step", "layer", "head" stay apart. By default none, so memory does not grow with steps.
-    reduce: "mean" over all maps that were added, each head of each layer and step counting once, or their "sum".
+    reduce: "mean" over all maps that were added, each head of each layer and step counting once; their "sum"; or
+        "daam", the sum over steps of the mean over layers and heads (Tang et al. 2022, equation 5).
+    dtype: what the result is in, and each step that is over where steps are kept. Sums that still grow are float32.
+        Each map has its own scale: float16 is off by at most 2^-11 of its greatest value, uint8 by 1/510 of its range.
     rows: the rows of the batch to keep, all when None.
     """
 
@@ -49,7 +80,8 @@ class Accumulator:
         size: tuple[int, int],
         *,
         keep: Collection[Axis] = (),
-        reduce: Literal["mean", "sum"] = "mean",
+        reduce: Reduce = "mean",
+        dtype: Dtype = "float32",
         rows: Collection[int] | None = None,
     ) -> None:
         if min(size) < 1:
@@ -57,17 +89,20 @@ class Accumulator:
         unknown = sorted(set(keep) - set(AXES))
         if unknown:
             raise BadValue("keep", unknown[0], f"some of {', '.join(AXES)}")
-        self.size, self.keep, self.reduce = size, frozenset(keep), reduce
+        if dtype not in DTYPES:
+            raise BadValue("dtype", dtype, f"one of {', '.join(DTYPES)}")
+        self.size, self.keep, self.reduce, self.dtype = size, frozenset(keep), reduce, dtype
         self.rows = None if rows is None else list(rows)
-        self._sums: dict[tuple[Hashable, Hashable], Tensor] = {}
-        self._counts: dict[tuple[Hashable, Hashable], int] = {}
+        self._slices: dict[tuple[Hashable, Hashable], _Slice] = {}
         self._steps: dict[Hashable, None] = {}
         self._layers: dict[Hashable, None] = {}
 
     @property
     def nbytes(self) -> int:
         """Memory that the maps take now."""
-        return sum(total.numel() * total.element_size() for total in self._sums.values())
+        held = [one.total for one in self._slices.values()]
+        held += [one.levels for one in self._slices.values() if one.levels is not None]
+        return sum(some.numel() * some.element_size() for some in held)
 
     def add(self, taps: Tensor, grid: tuple[int, int], *, step: Hashable = None, layer: Hashable = None) -> None:
         """Take in taps [rows, heads, N, n] of a grid (height, width), N = height · width.
@@ -92,29 +127,71 @@ class Accumulator:
             self._steps[step] = None
         if "layer" in self.keep:
             self._layers[layer] = None
-        before = self._sums.get(key)
-        if before is not None and before.shape != pooled.shape:
-            what = f"{list(before.shape[:3])} as before, in rows, heads and columns"
+        before = self._slices.get(key)
+        if before is None:
+            self._slices[key] = _Slice(pooled, None, count, {step})
+            return
+        if before.total.shape != pooled.shape:
+            what = f"{list(before.total.shape[:3])} as before, in rows, heads and columns"
             raise BadValue("taps", list(pooled.shape[:3]), what, 'Keep "layer" apart or do not keep "head"')
-        self._sums[key] = pooled if before is None else before.float() + pooled
-        self._counts[key] = self._counts.get(key, 0) + count
+        whole = _unpacked(before.total, before.levels) + pooled
+        self._slices[key] = _Slice(whole, None, before.count + count, before.steps | {step})
 
     def result(self) -> Reduced:
         """What has been added so far; may be asked at any time. Raises BadValue while there is nothing."""
-        if not self._sums:
+        if not self._slices:
             raise BadValue("taps", None, "added before a result is asked for")
         steps, layers = tuple(self._steps) or (None,), tuple(self._layers) or (None,)
-        heads = max(total.shape[1] for total in self._sums.values())
-        like = next(iter(self._sums.values()))
-        values = like.new_zeros((len(steps), len(layers), *like.shape[:1], heads, *like.shape[2:]), dtype=torch.float32)
-        for (step, layer), total in self._sums.items():
-            share = self._counts[step, layer] if self.reduce == "mean" else 1
-            values[steps.index(step), layers.index(layer), :, : total.shape[1]] = total.float() / share
-        return Reduced(values.movedim(3, 2), tuple(self._steps), tuple(self._layers))
+        heads = max(one.total.shape[1] for one in self._slices.values())
+        like = next(iter(self._slices.values())).total
+        size = (len(steps), len(layers), like.shape[0], heads, like.shape[2])
+        stored = torch.zeros((*size, *self.size), dtype=getattr(torch, self.dtype), device=like.device)
+        levels = None if self.dtype == "float32" else torch.zeros((*size, 2), device=like.device)
+        counts = torch.zeros(len(steps), len(layers), heads, dtype=torch.int64)
+        for (step, layer), one in self._slices.items():
+            place = (steps.index(step), layers.index(layer))
+            total, own = (one.total, one.levels) if one.levels is not None else _packed(one.total, self.dtype)
+            share = self._share(one)
+            stored[place][:, : total.shape[1]] = total if own is not None else total / share
+            if own is not None and levels is not None:
+                levels[place][:, : total.shape[1]] = own / share
+            counts[place][: total.shape[1]] = one.count
+        laid = None if levels is None else levels.movedim(3, 2)
+        return Reduced(stored.movedim(3, 2), laid, counts, tuple(self._steps), tuple(self._layers))
+
+    def _share(self, one: _Slice) -> float:
+        if self.reduce == "sum":
+            return 1
+        return one.count if self.reduce == "mean" else one.count / len(one.steps)
 
     def _settle(self) -> None:
-        """Steps that are over do not change any more: half precision is enough for them."""
-        self._sums = {key: total.half() for key, total in self._sums.items()}
+        """Steps that are over do not change any more."""
+        for one in self._slices.values():
+            if one.levels is None:
+                one.total, one.levels = _packed(one.total, self.dtype)
+
+
+def _packed(values: Tensor, dtype: Dtype) -> tuple[Tensor, Tensor | None]:
+    """Maps [..., y, x] as `stored` and `levels` [..., 2] of a dtype (Reduced)."""
+    if dtype == "float32":
+        return values, None
+    # edited attention may be negative, and a map that never is keeps 0 as 0
+    low = values.amin(dim=(-2, -1)).clamp(max=0.0)
+    if dtype == "float16":  # scaled, so that sums do not pass 65,504 nor faint maps lose their digits
+        low = torch.zeros_like(low)
+        spread = values.abs().amax(dim=(-2, -1))
+    else:
+        spread = (values.amax(dim=(-2, -1)) - low) / 255
+    step = torch.where(spread > 0, spread, torch.ones_like(spread))
+    stored = (values - low[..., None, None]) / step[..., None, None]
+    stored = stored.half() if dtype == "float16" else stored.round().clamp(0, 255).to(torch.uint8)
+    return stored, torch.stack([low, step], dim=-1)
+
+
+def _unpacked(stored: Tensor, levels: Tensor | None) -> Tensor:
+    if levels is None:
+        return stored
+    return levels[..., 0, None, None] + levels[..., 1, None, None] * stored.float()
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
