@@ -18,14 +18,24 @@ if TYPE_CHECKING:
     from pipelines.capture import Capture as Capture
     from pipelines.figures import contact_sheet as contact_sheet
     from pipelines.figures import overlay as overlay
-    from pipelines.results import Finished as Finished
+    from pipelines.ledger import Phrase as Phrase
     from pipelines.pipeline import Pipeline as Pipeline
-    from pipelines.results import Result as Result
-    from pipelines.results import StepEvent as StepEvent
     from pipelines.provenance import Provenance as Provenance
     from pipelines.recipe import ModelRef as ModelRef
     from pipelines.recipe import Recipe as Recipe
+    from pipelines.results import Finished as Finished
+    from pipelines.results import Result as Result
+    from pipelines.results import StepEvent as StepEvent
     from pipelines.stats import RunStats as RunStats
+    from pipelines.techniques.edit import Edit as Edit
+    from pipelines.techniques.edit import check_word as check_word
+    from pipelines.techniques.here import Here as Here
+    from pipelines.techniques.reweight import Reweight as Reweight
+    from pipelines.techniques.values import Box as Box
+    from pipelines.techniques.values import Strength as Strength
+    from pipelines.techniques.values import WordMap as WordMap
+    from pipelines.techniques.values import check_strength as check_strength
+    from pipelines.techniques.window import Window as Window
     from pipelines.upscale import Upscale as Upscale
     from xattn.backends import Backend as Backend
     from xattn.errors import BadModel as BadModel
@@ -55,29 +65,39 @@ _HOME = {
     "Backend": "xattn.backends",
     "BadModel": "xattn.errors",
     "BadValue": "xattn.errors",
+    "Box": "pipelines.techniques.values",
     "Cancelled": "xattn.errors",
     "CannotWrite": "xattn.errors",
     "Capture": "pipelines.capture",
     "Conflict": "xattn.errors",
+    "Edit": "pipelines.techniques.edit",
     "Finished": "pipelines.results",
+    "Here": "pipelines.techniques.here",
     "KeyValue": "xattn.module",
     "ModelRef": "pipelines.recipe",
     "NonFinite": "xattn.errors",
+    "Phrase": "pipelines.ledger",
     "Pipeline": "pipelines.pipeline",
     "Program": "xattn.program",
     "Provenance": "pipelines.provenance",
     "Recipe": "pipelines.recipe",
     "Result": "pipelines.results",
+    "Reweight": "pipelines.techniques.reweight",
     "Row": "xattn.sites",
     "RunStats": "pipelines.stats",
     "StepEvent": "pipelines.results",
     "StepProgram": "xattn.program",
+    "Strength": "pipelines.techniques.values",
     "UnknownName": "xattn.errors",
     "UnknownWord": "xattn.errors",
     "Unsupported": "xattn.errors",
     "Upscale": "pipelines.upscale",
+    "Window": "pipelines.techniques.window",
+    "WordMap": "pipelines.techniques.values",
     "XattnError": "xattn.errors",
     "attend": "xattn.functional",
+    "check_strength": "pipelines.techniques.values",
+    "check_word": "pipelines.techniques.edit",
     "contact_sheet": "pipelines.figures",
     "overlay": "pipelines.figures",
 }
@@ -91,29 +111,39 @@ __all__ = [
     "Backend",
     "BadModel",
     "BadValue",
+    "Box",
     "Cancelled",
     "CannotWrite",
     "Capture",
     "Conflict",
+    "Edit",
     "Finished",
+    "Here",
     "KeyValue",
     "ModelRef",
     "NonFinite",
+    "Phrase",
     "Pipeline",
     "Program",
     "Provenance",
     "Recipe",
     "Result",
+    "Reweight",
     "Row",
     "RunStats",
     "StepEvent",
     "StepProgram",
+    "Strength",
     "UnknownName",
     "UnknownWord",
     "Unsupported",
     "Upscale",
+    "Window",
+    "WordMap",
     "XattnError",
     "attend",
+    "check_strength",
+    "check_word",
     "contact_sheet",
     "overlay",
 ]
