@@ -175,10 +175,10 @@ class MoveMap:
 
     columns: tuple[int, ...]
     warp: Callable[[Tensor], Tensor]
-    renormalise: bool = False
     on: LaneSet = None
     keys: str | None = None
     name: str = "a moved map"
+    renormalise: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -214,6 +214,23 @@ class Watch:
     name: str = "a tap"
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class WatchRows:
+    """Reads where chosen queries look and changes nothing: weights [n, N], columns [K, m] (`xattn.program.RowTap`).
+
+    at: "model" before any edit, "edited" after all. Lanes outside `on` are not computed and come back 0.
+    """
+
+    weights: Tensor
+    columns: Tensor | None = None
+    at: Literal["model", "edited"] = "model"
+    on: LaneSet = None
+    keys: str | None = None
+    name: str = "a row tap"
+
+
 Score: TypeAlias = Bias | KeyScale | QueryTransform | Route
 Column: TypeAlias = SetMap | GainMap | MoveMap
-Part: TypeAlias = Score | TokenDiagonal | TokenMap | OutputField | AddSource | Mix | Column | Gate | Replace | Watch
+Part: TypeAlias = (
+    Score | TokenDiagonal | TokenMap | OutputField | AddSource | Mix | Column | Gate | Replace | Watch | WatchRows
+)

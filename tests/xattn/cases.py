@@ -133,7 +133,7 @@ class Cases:
     def _move_others(self, on: Lanes) -> p.Part:
         if self.width < 3:
             return self._gain(on)  # there are no others
-        return p.MoveMap(self.columns(), lambda columns: columns.roll(1, dims=1) * 0.5, True, on=on)
+        return p.MoveMap(self.columns(), lambda columns: columns.roll(1, dims=1) * 0.5, on, renormalise=True)
 
     def _gate(self, on: Lanes) -> p.Part:
         return p.Gate(self.noise(*self.maybe_per_lane(on)), on)
