@@ -16,7 +16,7 @@ function paintPart(model) {
     write: (value) => (model.strength = value), told: () => `${Math.round(model.strength * 100)} %` });
   const ghost = toggle("The word's own map beneath", { name: "ghost", touch, read: () => model.ghost, write: (on) => (model.ghost = on) });
   const history = historyButtons(model);
-  const one = button("clear-word", "Clear this word", () => changeField(model, model.words[0], (field) => field.values.fill(0)), { icon: "clear" });
+  const one = button("clear-word", "Clear word", () => changeField(model, model.words[0], (field) => field.values.fill(0)), { icon: "clear" });
   const all = button("clear", "Clear all", () => clearFields(model));
   const list = el("ul", { class: "xv-painted-list", "aria-label": "Painted words" });
   const hint = el("p", { class: "xv-hint" }, "Choose a word above and paint where it should be.");

@@ -44,11 +44,20 @@ function wordsPart(model) {
   return { node, draw };
 }
 
-const MODE_NAMES = { look: "Look", words: "All words", paint: "Paint", regions: "Regions", compare: "Compare" };
+const MODE_NAMES = { look: "Look", words: "Words", paint: "Paint", regions: "Regions", compare: "Compare" };
+
+const MODE_HINTS = {
+  look: "One map over the picture",
+  words: "Every word's map side by side",
+  paint: "Paint where a word should be",
+  regions: "Boxes with prompts of their own",
+  compare: "Before and after",
+};
 
 function modesPart(model, setMode) {
   const tabs = MODES.map((mode) =>
-    el("button", { type: "button", class: "xv-mode", "data-mode": mode, onclick: () => setMode(mode) }, MODE_NAMES[mode]));
+    el("button", { type: "button", class: "xv-mode", "data-mode": mode, title: MODE_HINTS[mode],
+      onclick: () => setMode(mode) }, MODE_NAMES[mode]));
   const node = el("div", { class: "xv-modes", role: "group", "aria-label": "What to do with the picture" }, ...tabs);
   function draw() {
     const offered = modesOf(model);
