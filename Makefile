@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types arch unit soak clean
+.PHONY: help demo ui test lint types arch unit soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,12 +13,16 @@ WORKERS ?= auto
 
 help:
 	@echo "make demo    draw a first picture into out/"
+	@echo "make ui      open the web page on this machine"
 	@echo "make test    ruff, mypy, import-linter and the fast tests"
 	@echo "make soak    the tests marked slow"
 	@echo "make clean   remove .venv and what the tools left"
 
 demo: $(VENV)/.installed
 	@$(BIN)/xattn demo
+
+ui: $(VENV)/.installed
+	@$(BIN)/xattn ui
 
 test: lint types arch unit
 

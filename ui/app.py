@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from ui.commands.batch import batch
 from ui.commands.demo import demo
 from ui.commands.doctor import doctor
 from ui.commands.explain import explain
 from ui.commands.generate import generate
 from ui.commands.maps import maps
+from ui.commands.ui import ui
 from ui.commands.words import words
 from xattn import __version__
 
@@ -26,11 +28,13 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 a mistake in what was asked, 1 anything else, 130 interrupted.",
 )
 app.command()(generate)
+app.command()(batch)
 app.command()(maps)
 app.command()(words)
 app.command()(explain)
 app.command()(doctor)
 app.command()(demo)
+app.command()(ui)
 
 
 def _version(wanted: bool) -> None:

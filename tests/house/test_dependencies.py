@@ -19,7 +19,6 @@ IMPORTED_AS = {"open-clip-torch": "open_clip", "pillow": "PIL"}
 NOT_IMPORTED = {
     "accelerate": "diffusers loads weights through it",
     "torchvision": "open_clip imports it",
-    "gradio": "the web UI of a later version",
 }
 
 

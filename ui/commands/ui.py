@@ -1,0 +1,61 @@
+"""`xattn ui`: the web page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ui.process import without_collection
+from ui.request import parse_whole
+from ui.terminal import say
+from xattn.errors import BadValue
+
+
+def ui(
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Who may reach it: 127.0.0.1 is this machine only.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[
+        str | None, typer.Option(metavar="N", help="The port.", show_default="7860, or the next that is free")
+    ] = None,
+    models_dir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="A folder of model folders to choose from.", show_default=False)
+    ] = None,
+    auth: Annotated[
+        str | None, typer.Option(metavar="NAME:PASSWORD", help="Ask for these first.", show_default=False)
+    ] = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="Also at a public address of Gradio's, through their server. Use --auth.")
+    ] = False,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Serve the endpoints as tools for models too; needs the extra `mcp`.")
+    ] = False,
+) -> None:
+    """Open the web page: type, look where words look, paint them elsewhere.
+
+    It is served to this machine alone unless --host says otherwise, and stops with Ctrl-C.
+    """
+    number = None if port is None else parse_whole("--port", port)
+    if number is not None and not 1 <= number <= 65535:
+        raise BadValue("--port", number, "a whole number from 1 to 65535")
+    credentials = _credentials(auth)
+    if share and credentials is None:
+        raise BadValue("--share", True, "given together with --auth", "Anybody on the internet can reach that address")
+    with without_collection():
+        from ui.web.app import Serving, serve, studio_for
+    studio = studio_for(models_dir)
+    serve(
+        studio,
+        Serving(host, number, credentials, share, mcp),
+        ready=lambda address: say(f"xattn is at {address}  (Ctrl-C stops it)"),
+    )
+
+
+def _credentials(auth: str | None) -> tuple[str, str] | None:
+    if auth is None:
+        return None
+    name, colon, password = auth.partition(":")
+    if not (name and colon and password):
+        raise BadValue("--auth", "text", "NAME:PASSWORD", "As in --auth ann:long-and-secret")
+    return name, password

@@ -1,0 +1,70 @@
+// The prompt's words as chips, live: colour, weight, tokens, unknown words with replacements, where 77 cuts.
+// Value: ledger_view.chips. A click chooses the word in the viewer; a replacement is written into the prompt.
+const make = (tag, cls, text) => {
+  const node = document.createElement(tag);
+  if (cls) node.className = cls;
+  if (text !== undefined) node.textContent = text;
+  return node;
+};
+const box = () => document.querySelector("#prompt textarea");
+const write = (text) => {
+  const area = box();
+  if (!area) return;
+  area.value = text;
+  area.dispatchEvent(new Event("input", { bubbles: true }));
+};
+const choose = (text, nth, additive) => {
+  const viewer = document.querySelector(".xv")?.xattnViewer;
+  const known = (window.xattnWords || []).map((word) => word.toLowerCase());
+  const index = known.indexOf(nth > 1 ? `${text.toLowerCase()} (${nth})` : text.toLowerCase());
+  if (!viewer || index < 0) return;
+  if (viewer.state().mode === "regions" || viewer.state().mode === "compare") viewer.mode("look");
+  const now = viewer.state().selection.words || [];
+  viewer.select({ words: additive ? [...new Set([...now, index])] : [index] });
+};
+const draw = () => {
+  const value = props.value || { words: [] };
+  root.replaceChildren();
+  const row = make("div", "chips-row");
+  let chunk = 0;
+  const seen = {};
+  for (const word of value.words) {
+    const nth = (seen[word.text.toLowerCase()] = (seen[word.text.toLowerCase()] || 0) + 1);
+    if (word.chunk > chunk) {
+      chunk = word.chunk;
+      row.append(make("span", "chips-cut", `chunk ${chunk + 1}`));
+    }
+    const chip = make("span", "chip" + (word.unknown ? " unknown" : "") + (word.kind === "filler" ? " filler" : ""));
+    chip.style.setProperty("--word", word.color);
+    const button = make("button", "chip-word");
+    button.type = "button";
+    button.title = word.unknown ? `This model never saw “${word.text}”` : `Show where “${word.text}” looks`;
+    const pieces = word.tokens.length > 1 ? word.tokens.map((token) => token.replace("</w>", "")) : [word.text];
+    pieces.forEach((piece) => button.append(make("span", "chip-token", piece)));
+    button.addEventListener("click", (event) => choose(word.text, nth, event.shiftKey || event.ctrlKey));
+    chip.append(button);
+    if (word.weight !== 1) chip.append(make("span", "chip-weight" + (word.weight < 1 ? " low" : ""), `×${word.weight}`));
+    for (const other of (word.unknown || []).slice(0, 2)) {
+      const swap = make("button", "chip-swap", other);
+      swap.type = "button";
+      swap.setAttribute("aria-label", `Replace ${word.text} by ${other}`);
+      swap.addEventListener("click", () => {
+        const text = box()?.value ?? "";
+        write(text.slice(0, word.start) + other + text.slice(word.end));
+      });
+      chip.append(swap);
+    }
+    row.append(chip);
+  }
+  root.append(row);
+  const foot = make("div", "chips-foot");
+  if (value.error) foot.append(make("span", "chips-error", value.error));
+  else if (value.tokens !== null && value.tokens !== undefined) {
+    const more = value.chunks > 1 ? `, in ${value.chunks} chunks of 77` : "";
+    foot.append(make("span", "", `${value.tokens} of ${value.room} tokens${more}`));
+    if (value.words.some((word) => word.unknown)) foot.append(make("span", "chips-hint", "dashed: never seen in training"));
+  }
+  root.append(foot);
+};
+watch("value", draw);
+draw();

@@ -1,0 +1,40 @@
+// Once a page: keys, the theme button, pictures dropped anywhere.
+() => {
+  const click = (id) => {
+    const node = document.getElementById(id);
+    const button = node?.tagName === "BUTTON" ? node : node?.querySelector("button");
+    if (button && !button.disabled) button.click();
+  };
+  const busy = () => ["drawing", "waiting"].includes(document.body.dataset.state);
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
+      event.preventDefault();
+      click("draw");
+    } else if (event.key === "Escape" && busy()) {
+      click("stop");
+    }
+  });
+  const kept = localStorage.getItem("xattn-theme");
+  if (kept) document.body.classList.toggle("dark", kept === "dark");
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest?.("#theme-button")) return;
+    const dark = document.body.classList.toggle("dark");
+    localStorage.setItem("xattn-theme", dark ? "dark" : "light");
+  });
+  // a picture dropped anywhere brings its settings back
+  let depth = 0;
+  const files = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+  const over = (on) => document.body.classList.toggle("dropping", on);
+  addEventListener("dragenter", (event) => { if (files(event)) { depth += 1; over(true); } }, true);
+  addEventListener("dragleave", (event) => { if (files(event)) { depth = Math.max(0, depth - 1); over(depth > 0); } }, true);
+  addEventListener("dragover", (event) => { if (files(event)) event.preventDefault(); }, true);
+  addEventListener("drop", (event) => {
+    if (!files(event)) return;
+    depth = 0;
+    over(false);
+    if (event.target.closest?.("[data-testid='image'], .image-container, #init, #mask")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    dispatchEvent(new CustomEvent("xattn-dropped", { detail: event.dataTransfer.files[0] }));
+  }, true);
+}

@@ -1,0 +1,78 @@
+"""The prompt as chips: words with colours, weights and tokens, where 77 cuts, and what the model never saw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.ledger import word_spans
+from ui.web.colors import word_colors
+from ui.web.limits import Limits
+from ui.web.views import phrases
+from xattn.errors import XattnError
+
+if TYPE_CHECKING:
+    from pipelines.ledger import Ledger
+    from pipelines.pipeline import Pipeline
+    from pipelines.vocabulary import Vocabulary
+
+Json = dict[str, object]
+
+
+def chips(pipe: Pipeline | None, prompt: str, limits: Limits) -> Json:
+    """What the chips show. Before a model is there the words are told apart by their letters alone.
+
+    {"words": [{"text", "start", "end", "color", "weight", "kind", "tokens": […], "chunk", "unknown": […]|null}, …],
+     "tokens": n|null, "room": n, "chunks": n, "error": sentence|""}
+    """
+    try:
+        limits.check_text("prompt", prompt)
+    except XattnError as error:
+        return {"words": [], "tokens": None, "room": 75, "chunks": 1, "error": str(error)}
+    if pipe is None:
+        return _by_letters(prompt)
+    if not prompt.strip():
+        return {"words": [], "tokens": 0, "room": 75, "chunks": 1, "error": ""}
+    try:
+        return _by_ledger(pipe.ledger(prompt), pipe.model.vocabulary)
+    except XattnError as error:
+        return _by_letters(prompt) | {"error": str(error)}
+
+
+def _by_letters(prompt: str) -> Json:
+    spans = word_spans(prompt)
+    texts = [prompt[start:end] for start, end in spans]
+    words = [
+        {"text": text, "start": start, "end": end, "color": color, "weight": 1.0, "tokens": [], "chunk": 0}
+        for text, (start, end), color in zip(texts, spans, word_colors(texts), strict=True)
+    ]
+    return {"words": words, "tokens": None, "room": 75, "chunks": 1, "error": ""}
+
+
+def _by_ledger(ledger: Ledger, vocabulary: Vocabulary | None) -> Json:
+    notices = {} if vocabulary is None else {one.word: one.nearest for one in vocabulary.unknown(ledger)}
+    made: list[Json] = []
+    for word, color in zip(ledger.words, word_colors(phrases(ledger)), strict=True):
+        tokens = [ledger.tokens[column] for column in word.tokens]
+        made.append(
+            {
+                "text": word.text,
+                "start": word.start,
+                "end": word.end,
+                "color": color,
+                "weight": round(tokens[0].weight, 3) if tokens else 1.0,
+                "tokens": [token.text for token in tokens],
+                "ids": [token.id for token in tokens],
+                "chunk": tokens[0].chunk if tokens else 0,
+                "kind": None if vocabulary is None else vocabulary.kind(word.text),
+                "unknown": list(notices[word.text]) if word.text in notices else None,
+            }
+        )
+    written = len(ledger.text_tokens)
+    room = sum(token.role in ("text", "pad") for token in ledger.tokens)
+    return {"words": made, "tokens": written, "room": room, "chunks": max(1, ledger.chunks), "error": ""}
+
+
+def vocabulary_view(vocabulary: Vocabulary | None) -> Json:
+    """The embedded model's words by kind, without the filler; nothing where a model knows no bounds."""
+    kinds = {} if vocabulary is None else vocabulary.kinds
+    return {"kinds": {kind: list(names) for kind, names in kinds.items() if kind != "filler"}}

@@ -1,0 +1,97 @@
+"""The models that a page may draw with: the embedded one, and the folders in `--models-dir`. One is in memory at once.
+
+Nothing that comes from outside is ever opened as a path: a model is one of the listed names.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ui.process import without_collection
+from ui.request import DEFAULT_MODEL
+from xattn.errors import BadModel, UnknownName
+
+if TYPE_CHECKING:
+    from pipelines.pipeline import Pipeline
+
+_log = logging.getLogger("xattn.web")
+
+
+class Models:
+    """A shelf of models, loaded when they are asked for.
+
+    folders: by name; the embedded model needs none
+    """
+
+    def __init__(self, folders: Mapping[str, Path] | None = None, *, default: str = DEFAULT_MODEL) -> None:
+        self._folders: dict[str, Path | None] = {DEFAULT_MODEL: None, **(folders or {})}
+        if default not in self._folders:
+            raise UnknownName("model", default, tuple(self._folders))
+        self.default = default
+        self._lock = threading.Lock()
+        self._loaded: tuple[str, Pipeline] | None = None
+        self._failed: str = ""
+
+    @classmethod
+    def in_folder(cls, folder: str | Path | None) -> Models:
+        """The embedded one, and every model folder right inside `folder`. Raises BadModel where it is no folder."""
+        if folder is None:
+            return cls()
+        root = Path(folder).expanduser()
+        if not root.is_dir():
+            raise BadModel(f"{str(folder)!r} is no folder; give one that holds model folders to --models-dir.")
+        found = {one.name: one for one in sorted(root.iterdir()) if (one / "model_index.json").is_file()}
+        found.pop(DEFAULT_MODEL, None)  # the embedded one keeps its name
+        return cls(found)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that may be asked for."""
+        return tuple(self._folders)
+
+    @property
+    def loaded(self) -> Pipeline | None:
+        """What is in memory, without waiting."""
+        held = self._loaded
+        return None if held is None else held[1]
+
+    @property
+    def notice(self) -> str:
+        """Why nothing is in memory, in a sentence; nothing where something is."""
+        if self._loaded is not None:
+            return ""
+        return self._failed or f"Loading {self.default} …"
+
+    def load_soon(self) -> threading.Thread:
+        """Load the default model on a thread of its own, so that the first page need not wait."""
+
+        def load() -> None:
+            try:
+                self.get(self.default)
+            except Exception as error:  # noqa: BLE001  told on the page, and logged
+                self._failed = str(error)
+                _log.exception("The model %s could not be loaded", self.default)
+
+        thread = threading.Thread(target=load, name="xattn-load", daemon=True)
+        thread.start()
+        return thread
+
+    def get(self, name: str | None = None) -> Pipeline:
+        """The pipeline of that name, loaded now if need be. Raises UnknownName, BadModel."""
+        wanted = name or self.default
+        if wanted not in self._folders:
+            raise UnknownName("model", wanted, self.names)
+        with self._lock:
+            if self._loaded is not None and self._loaded[0] == wanted:
+                return self._loaded[1]
+            with without_collection():
+                from pipelines.pipeline import Pipeline
+
+                self._loaded = None  # two at once might not fit
+                pipeline = Pipeline.from_pretrained(self._folders[wanted] or wanted)
+            self._loaded = (wanted, pipeline)
+            return pipeline

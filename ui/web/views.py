@@ -1,0 +1,97 @@
+"""From a run to what the viewer shows: the picture, the prompt's words with their colours, the maps."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+from pipelines.attention_maps import AttentionMaps
+from pipelines.ledger import Ledger, Phrase, phrase_parts, word_key
+from ui.web.colors import word_colors
+from ui.web.viewer.data import Mode, Piece, Word
+from ui.web.viewer.view import View
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ui.web.runs import Run
+
+
+def data_url(image: Image, form: str = "PNG", quality: int = 85) -> str:
+    """The picture as a `data:` URL, for a page that asks no host for anything."""
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, form, quality=quality)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def words_of(run: Run) -> tuple[Phrase, ...]:
+    """The words that the viewer knows: those with maps, or where there are none the prompt's own."""
+    if run.maps is not None:
+        return run.maps.words
+    return phrases(run.ledger)
+
+
+def phrases(ledger: Ledger) -> tuple[Phrase, ...]:
+    """Each word of the prompt, told apart where it stands twice."""
+    seen: dict[str, int] = {}
+    made: list[Phrase] = []
+    for word in ledger.words:
+        key = word_key(word.text)
+        seen[key] = seen.get(key, 0) + 1
+        made.append(word.text if seen[key] == 1 else (word.text, seen[key]))
+    return tuple(made)
+
+
+def pieces(ledger: Ledger, words: tuple[Phrase, ...]) -> tuple[Piece, ...]:
+    """The prompt as it is written, cut at its words; each word knows its place among `words`."""
+    places = {_key(word): place for place, word in enumerate(words)}
+    made: list[Piece] = []
+    at = 0
+    for word, phrase in zip(ledger.words, phrases(ledger), strict=True):
+        if word.start < at:  # two readings of one stretch: the first has it
+            continue
+        if word.start > at:
+            made.append(Piece(ledger.prompt[at : word.start]))
+        made.append(Piece(ledger.prompt[word.start : word.end], places.get(_key(phrase))))
+        at = word.end
+    if at < len(ledger.prompt):
+        made.append(Piece(ledger.prompt[at:]))
+    return tuple(made)
+
+
+def _key(phrase: Phrase) -> tuple[str, int]:
+    text, occurrence = phrase_parts(phrase)
+    return word_key(text), occurrence
+
+
+def view_of(run: Run, *, mode: Mode | None = None) -> View:
+    """Everything that the viewer shows of a run."""
+    words = words_of(run)
+    kept = () if run.maps is None else run.maps.blocks()
+    return View(
+        id=run.id,
+        picture=data_url(run.image),
+        width=run.image.width,
+        height=run.image.height,
+        words=tuple(
+            Word(AttentionMaps.label(word), color) for word, color in zip(words, word_colors(words), strict=True)
+        ),
+        prompt=pieces(run.ledger, words),
+        maps=kept,
+        before=None if run.before is None else data_url(run.before),
+        before_label="before",
+        after_label="after",
+        mode=mode,
+        note=_note(run),
+    )
+
+
+def _note(run: Run) -> str:
+    recipe = run.recipe
+    said = f"seed {recipe.seed} · {recipe.num_inference_steps} steps · {recipe.scheduler} · {run.seconds:.1f} s"
+    if run.maps is None:
+        return f"{said} · no maps: they would not fit"
+    sizes = dict(zip(("steps", "layers", "heads"), run.maps.values.shape[1:4], strict=True))
+    kept = [f"{size} {name}" for name, size in sizes.items() if size > 1]
+    return f"{said} · maps of {' × '.join(kept) or 'all steps together'}"
