@@ -45,8 +45,9 @@ from xattn.parts import (
     TokenDiagonal,
     TokenMap,
     Watch,
+    WatchRows,
 )
-from xattn.program import Lanes, Override, Program, Reading, Tap
+from xattn.program import Lanes, Override, Program, Reading, RowTap, Tap
 from xattn.scores import biased, check_seen, hiding, scored
 from xattn.shapes import gained, left_over, moved, shared_out
 from xattn.space import Space
@@ -124,6 +125,7 @@ class _Builder:
             taps=tuple(self.taps[place] for place in sorted(self.taps)),
             gate=None if self.gate is None else self.gate[:, None, None],
             overrides=tuple(self.overrides),
+            rows=tuple(self._row_tap(part) for part in self.parts if isinstance(part, WatchRows)),
         )
 
     def _check_source(self, part: Part) -> None:
@@ -131,7 +133,9 @@ class _Builder:
         if keys is None or isinstance(part, AddSource) or keys in self.values:
             return
         early = isinstance(part, Bias | KeyScale | QueryTransform | Route)
-        if isinstance(part, Watch) or (early and any(isinstance(p, AddSource) and p.keys == keys for p in self.parts)):
+        if isinstance(part, Watch | WatchRows) or (
+            early and any(isinstance(p, AddSource) and p.keys == keys for p in self.parts)
+        ):
             return
         raise BadValue(
             f"keys ({part.name})", keys, "a key source that takes part", f'Add the source "{keys}" before it'
@@ -304,6 +308,23 @@ class _Builder:
             stage = replace(self._stage(lanes), overrides=tuple(self.overrides))
             return Tap(weights, stage, keys, on=index if self.overrides else None)
         return Tap(weights, Program(lanes=(Lanes(keys, q=index, k=index, v=index, out=index),)), keys)
+
+    def _row_tap(self, part: WatchRows) -> RowTap:
+        keys = self._keys(part)
+        width = self.space.width(keys)
+        if part.weights.dim() != 2 or part.weights.shape[1] != self.space.queries:
+            raise BadValue(
+                f"weights ({part.name})", list(part.weights.shape), f"of shape [places, {self.space.queries}]"
+            )
+        if part.columns is not None and (part.columns.dim() != 2 or part.columns.shape[0] != width):
+            raise BadValue(f"columns ({part.name})", list(part.columns.shape), f"of shape [{width}, columns]")
+        return RowTap(
+            weights=part.weights.to(self.space.device, self.space.dtype),
+            columns=None if part.columns is None else part.columns.to(self.space.device, self.space.dtype),
+            at=part.at,
+            keys=keys,
+            on=None if part.on is None else self.packer.numbers(part.on),
+        )
 
     def _stage(self, lanes: Numbers) -> Program:
         """The program as it stands, for these outputs only."""

@@ -27,6 +27,7 @@ from xattn.parts import (
     TokenDiagonal,
     TokenMap,
     Watch,
+    WatchRows,
 )
 from xattn.space import Space
 
@@ -59,6 +60,8 @@ def commute(first: Part, second: Part, space: Space) -> bool:
     if isinstance(first, Gate) or isinstance(second, Gate):
         return True
     for one, other in ((first, second), (second, first)):
+        if isinstance(one, WatchRows):
+            return True
         if isinstance(one, Watch):  # a tap in the middle of the list reads what stands before it
             return one.at != "here" or isinstance(other, Bias | KeyScale | QueryTransform | Watch)
     if not _touched(first, space) & _touched(second, space):
@@ -118,7 +121,7 @@ def _override(first: Part, second: Part) -> str | None:
     for one, other in ((first, second), (second, first)):
         if not isinstance(one, Replace):
             continue
-        if not isinstance(other, Watch):
+        if not isinstance(other, Watch | WatchRows):
             return "one puts something else in the place of attention. Give them other rows, heads or steps"
         if other.at != "model" and isinstance(one.how, Tensor):
             return 'a kept output has no probabilities to read. Read them at "model", or on other lanes'

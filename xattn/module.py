@@ -12,7 +12,8 @@ from xattn.errors import BadValue
 from xattn.functional import attend
 from xattn.lower import run
 from xattn.positions import rotate
-from xattn.program import Program, Record
+from xattn.program import Program, Record, RecordRows
+from xattn.rows import read_rows
 from xattn.sites import AttentionSite
 
 
@@ -68,6 +69,7 @@ class Attention(nn.Module):
         site: AttentionSite | None = None,
         grid: tuple[int, int] | None = None,
         record: Record | None = None,
+        record_rows: RecordRows | None = None,
         angles: Tensor | None = None,
         bias: Tensor | None = None,
         causal: bool = False,
@@ -77,7 +79,8 @@ class Attention(nn.Module):
         sources: keys and values by source name. Cross-attention reads "text"; self-attention makes its own "self",
             beside which others may be named for a program to use.
         program: what to change and read; None is the plain call.
-        site, grid, record: where the taps of the program go: record(site, grid, taps [batch, heads, N, n]).
+        site, grid, record: where the taps of the program go: record(site, grid, taps [batch, heads, N, n]);
+            record_rows: where its row taps go
         angles: [N, head_dim / 2], turn queries and, in self-attention, keys (`xattn.positions.rotary_angles`).
         bias, causal: as for `attend`; for calls without a program, whose own biases are parts of it.
         """
@@ -99,10 +102,13 @@ class Attention(nn.Module):
             if bias is not None or causal:
                 raise BadValue("bias", "given beside a program", "a part of the program")
             output, taps = run(program, query, available, plain=self.plain_source, backend=self.backend)
-            if taps is not None and record is not None:
+            if (taps is not None and record is not None) or (program.rows and record_rows is not None):
                 if site is None or grid is None:
                     raise BadValue("site", site, "the site (and its grid) that the recorded taps belong to")
-                record(site, grid, taps)
+                if taps is not None and record is not None:
+                    record(site, grid, taps)
+                if program.rows and record_rows is not None:
+                    record_rows(site, grid, read_rows(program, query, available, plain=self.plain_source))
         joined = output.transpose(1, 2).reshape(batch, tokens, self.heads * self.head_dim)
         result: Tensor = self.to_out[0](joined)
         return result

@@ -79,6 +79,23 @@ class Tap:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class RowTap:
+    """Rows of the probabilities: where chosen queries look, of self-attention too without its N×N matrix.
+
+    weights: [n, N], one place a row; a place of several queries is their weighted sum, a mean where they sum to 1.
+        The tap is weights · P, or weights · P · columns: [n, K] or [n, m].
+    columns: [K, m], brings keys together, so that many places of a large picture stay small
+    at, keys, on: as in Tap
+    """
+
+    weights: Tensor
+    columns: Tensor | None = None
+    at: Literal["model", "edited"] = "model"
+    keys: str | None = None
+    on: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Reading:
     """A field that depends on the probabilities: shape(columns [R, N, n]) → [R, N, r], float32 or float64.
 
@@ -133,11 +150,12 @@ class Program:
     taps: tuple[Tap, ...] = ()
     gate: Tensor | None = None
     overrides: tuple[Override, ...] = ()
+    rows: tuple[RowTap, ...] = ()
 
     @property
     def identity(self) -> bool:
         """Whether nothing is changed and nothing is read."""
-        return not self.taps and self.unedited
+        return not (self.taps or self.rows) and self.unedited
 
     @property
     def unedited(self) -> bool:
@@ -148,18 +166,22 @@ class Program:
 Record: TypeAlias = Callable[[AttentionSite, tuple[int, int], Tensor], None]
 """Takes a site, its grid (height, width) and the taps of this call, [rows, heads, N, n]."""
 
+RecordRows: TypeAlias = Callable[[AttentionSite, tuple[int, int], tuple[Tensor, ...]], None]
+"""Takes a site, its grid and what its row taps read, each [rows, heads, n, K or m]."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StepProgram:
     """What the UNet is given for one step: a Program a site, by the site's name.
 
     stop_after: name of a site; the UNet returns right after it ran (a loss on maps needs no more).
-    record: gets the taps of every site that has some.
+    record, record_rows: get the taps and the row taps of every site that has some.
     """
 
     sites: Mapping[str, Program] = field(default_factory=dict)
     stop_after: str | None = None
     record: Record | None = None
+    record_rows: RecordRows | None = None
 
     def at(self, site: str) -> Program | None:
         """The program of that site, or None for the plain call."""

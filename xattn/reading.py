@@ -189,23 +189,24 @@ def _fused(call: Call, lanes: Lanes, columns: Tensor) -> Tensor:
 
 def _made(call: Call, lanes: Lanes, columns: Tensor) -> Tensor:
     """Text: explicit probabilities times the columns, [L, N, n], a few lanes at a time."""
-    query, key, bias = _flat(call, lanes)
+    query, key, bias = spread_out(call, lanes)
     wide = promoted(query, columns)
     step = max(1, BUDGET // max(1, query.shape[1] * key.shape[1]))
     done = []
     for start in range(0, query.shape[0], step):
         some = slice(start, start + step)
-        probs = _softmax(query[some], key[some], None if bias is None else bias[some], call.scale).to(wide)
+        probs = softmax(query[some], key[some], None if bias is None else bias[some], call.scale).to(wide)
         done.append(probs @ (columns if columns.shape[0] == 1 else columns[some]).to(wide))
     return torch.cat(done)
 
 
 def _probabilities(call: Call, lanes: Lanes) -> Tensor:
-    query, key, bias = _flat(call, lanes)
-    return _softmax(query, key, bias, call.scale)
+    query, key, bias = spread_out(call, lanes)
+    return softmax(query, key, bias, call.scale)
 
 
-def _flat(call: Call, lanes: Lanes) -> tuple[Tensor, Tensor, Tensor | None]:
+def spread_out(call: Call, lanes: Lanes) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Query [L, N, D], key [L, K, D] and bias [L, N, K] of these lanes, one key head a query head."""
     query, key, bias = call.scored(lanes)
     if key.shape[1] != query.shape[1]:
         key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
@@ -213,7 +214,8 @@ def _flat(call: Call, lanes: Lanes) -> tuple[Tensor, Tensor, Tensor | None]:
     return query.flatten(0, 1), key.flatten(0, 1), spread
 
 
-def _softmax(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+def softmax(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    """Probabilities outright, float32 or float64; a query that sees nothing has none."""
     wide = working_dtype(query.dtype)
     scores = (query.to(wide) * scale) @ key.to(wide).mT  # scaled before, for N×D numbers are fewer than N×K
     if bias is not None:
