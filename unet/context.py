@@ -92,7 +92,13 @@ class Pass:
             plain: Tensor = attention(hidden_states, sources)
             return plain
         edited: Tensor = attention(
-            hidden_states, sources, self.program.at(site.name), site=site, grid=grid, record=self.program.record
+            hidden_states,
+            sources,
+            self.program.at(site.name),
+            site=site,
+            grid=grid,
+            record=self.program.record,
+            record_rows=self.program.record_rows,
         )
         if self.program.stop_after == site.name:
             raise Stopped
