@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -13,15 +14,22 @@ from pipelines.provenance import Provenance
 from pipelines.recipe import Recipe
 from pipelines.stats import RunStats
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
-    """One step is done. `step` counts from 1 to `steps`; `timestep` is the scheduler's; `images` are being drawn."""
+    """One step is done. `step` counts from 1 to `steps`; `timestep` is the scheduler's; `images` are being drawn.
+
+    latents: [images, channels, height, width] after the step
+    """
 
     step: int
     steps: int
     timestep: float
     images: int
+    latents: Tensor
     _decode: Callable[[], list[Image.Image]]
     _look: Callable[[], tuple[AttentionMaps, ...]] | None = None
 

@@ -76,6 +76,6 @@ def test_every_technique_has_a_kind_of_its_own_and_says_what_it_is() -> None:
 
 
 def test_an_edit_that_takes_from_a_source_needs_one() -> None:
-    with pytest.raises(BadValue, match='source is None.*reweight of "fox" takes from it'):
+    with pytest.raises(BadValue, match=r'source is None.*reweight of "fox" takes from it'):
         Recipe("a fox", edits=(Reweight("fox", 2.0, of="source"),))
     Recipe("a fox", edits=(Reweight("fox", 2.0),))
