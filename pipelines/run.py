@@ -82,6 +82,7 @@ class Run:
                             self.steps,
                             done.timestep,
                             len(wanted),
+                            latents[wanted],
                             _decoder(model, done.expected[wanted]),
                             None if self.recorder is None else self.recorder.maps,
                         )
@@ -118,7 +119,7 @@ def prepare(model: Model, batch: Batch, capture: Capture | None) -> Run:
     before = 0
     for number, stage in enumerate(passes):
         chunks = max(most_chunks(recipe, model.text)[number] for recipe in recipes)
-        ledgers = _ledgers(stage, rows, model)
+        ledgers = _ledgers(stage, rows, chunks, model)
         further, keys = _further(stage, rows, chunks, model)
         watchers = []
         if capture is not None:
@@ -160,12 +161,12 @@ def _watched(capture: Capture, batch: Batch, rows: Sequence[Row]) -> list[int]:
     return [places[image, capture.role] for _, image in batch.wanted]
 
 
-def _ledgers(stage: Sequence[Stage], rows: Sequence[Row], model: Model) -> list[tuple[Ledger, ...]]:
+def _ledgers(stage: Sequence[Stage], rows: Sequence[Row], chunks: int, model: Model) -> list[tuple[Ledger, ...]]:
     """What each row reads: at each step, or once where nothing changes."""
     made = []
     for row in rows:
         spoken = said(stage[row.image].planned, negative=row.role == "uncond")
-        known = {reading: model.text.ledger(reading) for reading in dict.fromkeys(spoken)}
+        known = {reading: model.text.ledger(reading, chunks) for reading in dict.fromkeys(spoken)}
         made.append(tuple(known[reading] for reading in spoken) if len(known) > 1 else (known[spoken[0]],))
     return made
 

@@ -75,9 +75,12 @@ class TextEncoder:
             raise BadModel(f"The two tokenizers in {root} cut a prompt differently, so its words have no one column.")
         return cls(tokenizers, tuple(tower for _, tower in pairs), penultimate="_2" in suffixes)
 
-    def ledger(self, prompt: str | Reading) -> Ledger:
-        """The prompt's tokens and words; no tower runs. Raises BadValue for what is no text, or too long."""
-        return self.tokenizers[0].ledger(prompt)
+    def ledger(self, prompt: str | Reading, chunks: int | None = None) -> Ledger:
+        """The prompt's tokens and words; no tower runs. Raises BadValue for what is no text, or too long.
+
+        chunks: at least so many, as in `encode`
+        """
+        return self.tokenizers[0].ledger(prompt, chunks)
 
     def chunks(self, prompt: str | Reading) -> int:
         """How many chunks of tokens (77 each in CLIP) the prompt takes; a short one takes one."""
