@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipelines import batch as batch
     from pipelines.assets import Asset as Asset
     from pipelines.attention_maps import AttentionMaps as AttentionMaps
     from pipelines.capture import Capture as Capture
@@ -96,6 +97,7 @@ _HOME = {
     "WordMap": "pipelines.techniques.values",
     "XattnError": "xattn.errors",
     "attend": "xattn.functional",
+    "batch": "pipelines",
     "check_strength": "pipelines.techniques.values",
     "check_word": "pipelines.techniques.edit",
     "contact_sheet": "pipelines.figures",
@@ -142,6 +144,7 @@ __all__ = [
     "WordMap",
     "XattnError",
     "attend",
+    "batch",
     "check_strength",
     "check_word",
     "contact_sheet",
@@ -156,7 +159,9 @@ if not TYPE_CHECKING:
 
         if name not in _HOME:
             raise AttributeError(f"module 'xattn' has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOME[name]), name)
+        home = import_module(_HOME[name])
+        # a name may be a module itself, which is no attribute of its package before it is imported
+        value = globals()[name] = getattr(home, name, None) or import_module(f"{_HOME[name]}.{name}")
         return value
 
     def __dir__():

@@ -19,7 +19,7 @@ PUBLIC = [
     "Attention", "AttentionSite", "Backend", "KeyValue", "Program", "Row", "StepProgram", "attend",
     "Finished", "ModelRef", "Pipeline", "Provenance", "Recipe", "Result", "RunStats", "StepEvent",
     "Box", "Edit", "Here", "Phrase", "Reweight", "Strength", "Window", "WordMap", "check_strength", "check_word",
-    "Asset", "AttentionMaps", "Capture", "Upscale", "contact_sheet", "overlay",
+    "Asset", "AttentionMaps", "Capture", "Upscale", "batch", "contact_sheet", "overlay",
     "BadModel", "BadValue", "Cancelled", "CannotWrite", "Conflict", "NonFinite",
     "UnknownName", "UnknownWord", "Unsupported", "XattnError",
 ]
