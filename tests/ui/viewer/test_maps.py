@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.ui.viewer.conftest import hot, joint, summary, view
-from ui.web.viewer import Block
+from ui.web.viewer import Block, Layer
 
 
 def means(block: Block, step: int | None, layer: int | None, head: int | None) -> NDArray[np.float64]:
@@ -42,6 +42,14 @@ def test_every_selection_is_the_mean_of_its_slices(shown: Any, step: Any, layer:
     wish = {"words": [1], "step": None if step is None else block.steps[step], "layers": names, "head": head}
     viewer.call("viewer.select(argument)", wish)
     np.testing.assert_allclose(shown_grid(viewer), means(block, step, layer, head)[1], rtol=1e-4, atol=1e-7)
+
+
+def test_a_layer_of_more_heads_counts_more_though_its_heads_came_as_their_mean(shown: Any) -> None:
+    cells = np.zeros((3, 1, 2, 1, 6, 8), np.uint8)
+    cells[:, :, 1] = 255
+    layers = (Layer("down.attn2", "down 1", (6, 8), 3), Layer("up.attn2", "up 1", (3, 4), 1))
+    viewer = shown(view(maps=(Block(cells, (1.0,) * 3, layers=layers),)))
+    assert viewer.call("viewer.valueAt(0.5, 0.5)") == pytest.approx(1 / 4)
 
 
 def test_a_phrase_is_the_sum_of_its_words(shown: Any) -> None:

@@ -33,36 +33,39 @@ def pack(
     sites: where the maps are from, and latent: height and width of the picture's; they say each layer's own grid and
         heads. Without them the maps' own are taken.
     side: the longer side at most, by averaging whole cells; None leaves the grid as it is
-    A head that a layer lacks has no part in a mean. Raises BadValue where side does not divide the grid.
+    Each head of each layer counts once in a mean, as in a capture. Raises BadValue where side does not divide the grid.
     """
     values = maps.values
     known = {site.name: site for site in sites}
-    counts = _heads(maps, known)
-    if "head" not in keep:
-        weight = (np.arange(values.shape[3])[None, :] < counts[:, None]) / counts[:, None]
-        values = np.einsum("wslhyx,lh->wslyx", values, weight.astype(np.float32))[:, :, :, None]
-    if "layer" not in keep:
-        present = (np.arange(values.shape[3])[None, :] < counts[:, None]).astype(np.float32)
-        if values.shape[3] == 1:
-            present = np.ones((values.shape[2], 1), np.float32)
-        total = np.einsum("wslhyx,lh->wshyx", values, present)
-        values = (total / np.maximum(present.sum(axis=0), 1)[None, None, :, None, None])[:, :, None]
+    heads = _heads(maps, known)
+    weight = _weight(heads, values.shape[2:4])
+    over = tuple(axis for axis, name in ((2, "layer"), (3, "head")) if name not in keep)
+    if over:
+        weighted = np.einsum("wslhyx,lh->wslhyx", values, weight).sum(axis=over, keepdims=True)
+        counted = weight[None, None, :, :, None, None].sum(axis=over, keepdims=True)
+        values = weighted / np.maximum(counted, 1)
     if "step" not in keep:
         values = values.mean(axis=1, keepdims=True)
     values = _smaller(np.asarray(values, dtype=np.float32), side)
     raw, scale = _bytes(values)
     finest = latent or (maps.values.shape[4], maps.values.shape[5])
-    layers = _layers(maps.layers, known, finest, counts) if "layer" in keep else ()
+    layers = _layers(maps.layers, known, finest, heads) if "layer" in keep else ()
     steps = maps.steps if "step" in keep else ()
-    heads = tuple(range(values.shape[3])) if values.shape[3] > 1 or (maps.made.heads == 1 and "head" in keep) else ()
-    return Block(raw, scale, steps, layers, heads)
+    numbers = tuple(range(values.shape[3])) if values.shape[3] > 1 or (maps.made.heads == 1 and "head" in keep) else ()
+    return Block(raw, scale, steps, layers, numbers)
 
 
-def _heads(maps: AttentionMaps, known: dict[str, AttentionSite]) -> NDArray[np.int64]:
-    """How many heads each layer of the values has; 1 where heads were not kept."""
-    most = maps.values.shape[3]
+def _heads(maps: AttentionMaps, known: dict[str, AttentionSite]) -> tuple[int, ...]:
+    """How many heads each layer of the values has; the most that any has where nobody says."""
     named = maps.layers or ("",) * maps.values.shape[2]
-    return np.array([min(most, known[name].heads) if name in known else most for name in named], dtype=np.int64)
+    return tuple(known[name].heads if name in known else maps.made.heads for name in named)
+
+
+def _weight(heads: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """[layer, head]: what each counts in a mean, so that every head of every layer counts once, as in a capture."""
+    if shape[1] == 1:
+        return np.array(heads, dtype=np.float32)[:, None]
+    return np.asarray(np.arange(shape[1])[None, :] < np.array(heads)[:, None], dtype=np.float32)
 
 
 def _smaller(values: NDArray[np.float32], side: int | None) -> NDArray[np.float32]:
@@ -87,13 +90,13 @@ def _bytes(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], tuple[float,
 
 
 def _layers(
-    names: tuple[str, ...], known: dict[str, AttentionSite], finest: tuple[int, int], heads: NDArray[np.int64]
+    names: tuple[str, ...], known: dict[str, AttentionSite], finest: tuple[int, int], heads: tuple[int, ...]
 ) -> tuple[Layer, ...]:
     layers = []
     for place, name in enumerate(names):
         coarser = known[name].downsampling if name in known else 1
         own = (-(-finest[0] // coarser), -(-finest[1] // coarser))
-        layers.append(Layer(name, short_name(name), own, int(heads[place])))
+        layers.append(Layer(name, short_name(name), own, heads[place]))
     return tuple(layers)
 
 

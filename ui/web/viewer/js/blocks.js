@@ -68,8 +68,10 @@ function wordGrid(blocks, selection, word) {
         if (lengths.head > 1 && has !== undefined && head >= has) continue;
         const slice = ((word * lengths.step + step) * lengths.layer + layer) * lengths.head + head;
         const factor = scale[eachSlice ? slice : word] / 255;
-        for (let cell = 0, from = slice * cells; cell < cells; cell++, from++) values[cell] += bytes[from] * factor;
-        count++;
+        // Each head of each layer counts once, also where a layer's heads came as their mean.
+        const weight = lengths.head === 1 && lengths.layer > 1 ? has ?? 1 : 1;
+        for (let cell = 0, from = slice * cells; cell < cells; cell++, from++) values[cell] += bytes[from] * factor * weight;
+        count += weight;
       }
   if (count) for (let cell = 0; cell < cells; cell++) values[cell] /= count;
   return { values, width, height };
