@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NoReturn
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from pipelines.techniques.live import Blend, LiveMaps
 from pipelines.techniques.values import WordMap
 from pipelines.watching import Columns, Watcher
 from xattn.compose import compose
-from xattn.errors import BadValue
+from xattn.errors import BadValue, UnknownWord
 from xattn.parts import Part, Watch
 from xattn.program import Program, StepProgram
 from xattn.sites import AttentionSite, Role, Row
@@ -90,8 +90,8 @@ class Programs:
         self._fields = [
             Fields(setting.latent, partial(self._live_map, image), setting.device) for image in range(len(pictures))
         ]
-        self._watchers: list[Watcher] = [*watchers, *self._live_watchers()]
         self._check(tuple(sites))
+        self._watchers: list[Watcher] = [*watchers, *self._live_watchers(sites)]
         self._kinds = {site.name: self._kind(site) for site in sites}
         self._made: dict[_Kind, dict[object, Program | None]] = {}
         self._rehearse()
@@ -248,6 +248,7 @@ class Programs:
     def _check(self, sites: tuple[AttentionSite, ...]) -> None:
         for (image, _), edit in self._edits.items():
             edit.window.check_sites(sites)
+            edit.check_sites(sites)
             if not any((image, role) in self._places for role in edit.window.rows):
                 raise BadValue(
                     f"{edit}: window.rows", list(edit.window.rows), '"cond", since guidance_scale 1 runs no other rows'
@@ -265,7 +266,8 @@ class Programs:
 
     # Live maps
 
-    def _live_watchers(self) -> list[Watcher]:
+    def _live_watchers(self, sites: Sequence[AttentionSite]) -> list[Watcher]:
+        grids = sorted({site.downsampling for site in sites if site.cross})
         wanted: dict[tuple[int, Live], list[Edit]] = {}
         for (image, _), edit in self._edits.items():
             for live in edit.live:
@@ -276,10 +278,11 @@ class Programs:
             whose = image if live.of == "own" or picture.source is None else picture.source
             ledgers = self._pictures[whose].ledgers["cond"]
             if not any(holds(ledger, live.word) for ledger in ledgers):
-                ledgers[0].columns(live.word)  # raises UnknownWord, with the words that there are
+                _unknown(live, ledgers[0])
             row = self._places[whose, "cond"]
             until = max(index for index in range(self._setting.steps) if self._last(edits, index))
-            made.append(_LiveWatcher((image, live), row, ledgers, until, self._maps))
+            grid = live.downsampling(grids, self._setting.latent)
+            made.append(_LiveWatcher((image, live), row, ledgers, until, self._maps, grid))
         return made
 
     def _last(self, edits: Sequence[Edit], index: int) -> bool:
@@ -292,7 +295,8 @@ class Programs:
         return self._maps.scaled(key, shape.threshold)
 
     def _grids(self, image: int, live: Live) -> dict[int, Tensor]:
-        return self._maps.on_grids((image, live))
+        key = (image, live)
+        return self._maps.on_grids(key) if key in self._maps else {}  # a word that has not been said yet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -304,6 +308,7 @@ class _LiveWatcher:
     ledgers: tuple[Ledger, ...]
     until: int
     maps: LiveMaps
+    grid: int | None
     keys: str = "text"
     mean: bool = False
 
@@ -316,7 +321,7 @@ class _LiveWatcher:
         return (self.row,)
 
     def sees(self, site: AttentionSite) -> bool:
-        return site.cross
+        return site.cross and self.grid in (None, site.downsampling)
 
     def columns(self, index: int) -> Columns:
         ledger = self.ledgers[0 if len(self.ledgers) == 1 else index]
@@ -325,6 +330,16 @@ class _LiveWatcher:
 
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:  # noqa: ARG002
         self.maps.add(self.key, site, grid, taps[self.row, :, :, 0])
+
+
+def _unknown(live: Live, ledger: Ledger) -> NoReturn:
+    """Raise UnknownWord for a word that no step's prompt has."""
+    try:
+        ledger.columns(live.word)
+    except UnknownWord as error:
+        whose = "prompt" if live.of == "own" else "source's prompt"
+        raise UnknownWord(str(error.got), error.words, error.remedy, whose=whose) from error
+    raise AssertionError("the word is there")
 
 
 def _numbered(pictures: Sequence[Drawn], steps: int) -> tuple[tuple[int, ...], ...]:

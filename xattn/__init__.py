@@ -28,9 +28,14 @@ if TYPE_CHECKING:
     from pipelines.results import Result as Result
     from pipelines.results import StepEvent as StepEvent
     from pipelines.stats import RunStats as RunStats
+    from pipelines.techniques.alignment import Alignment as Alignment
     from pipelines.techniques.edit import Edit as Edit
     from pipelines.techniques.edit import check_word as check_word
     from pipelines.techniques.here import Here as Here
+    from pipelines.techniques.inject import Inject as Inject
+    from pipelines.techniques.local_blend import LocalBlend as LocalBlend
+    from pipelines.techniques.refine import Refine as Refine
+    from pipelines.techniques.replace import Replace as Replace
     from pipelines.techniques.reweight import Reweight as Reweight
     from pipelines.techniques.values import Box as Box
     from pipelines.techniques.values import Strength as Strength
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
 
 # name → the module it lives in. A public name never equals a submodule of xattn, which would hide it.
 _HOME = {
+    "Alignment": "pipelines.techniques.alignment",
     "Asset": "pipelines.assets",
     "Attention": "xattn.module",
     "AttentionMaps": "pipelines.attention_maps",
@@ -74,7 +80,9 @@ _HOME = {
     "Edit": "pipelines.techniques.edit",
     "Finished": "pipelines.results",
     "Here": "pipelines.techniques.here",
+    "Inject": "pipelines.techniques.inject",
     "KeyValue": "xattn.module",
+    "LocalBlend": "pipelines.techniques.local_blend",
     "ModelRef": "pipelines.recipe",
     "NonFinite": "xattn.errors",
     "Phrase": "pipelines.ledger",
@@ -82,6 +90,8 @@ _HOME = {
     "Program": "xattn.program",
     "Provenance": "pipelines.provenance",
     "Recipe": "pipelines.recipe",
+    "Refine": "pipelines.techniques.refine",
+    "Replace": "pipelines.techniques.replace",
     "Result": "pipelines.results",
     "Reweight": "pipelines.techniques.reweight",
     "Row": "xattn.sites",
@@ -106,6 +116,7 @@ _HOME = {
 
 __version__ = "0.1.0"
 __all__ = [
+    "Alignment",
     "Asset",
     "Attention",
     "AttentionMaps",
@@ -121,7 +132,9 @@ __all__ = [
     "Edit",
     "Finished",
     "Here",
+    "Inject",
     "KeyValue",
+    "LocalBlend",
     "ModelRef",
     "NonFinite",
     "Phrase",
@@ -129,6 +142,8 @@ __all__ = [
     "Program",
     "Provenance",
     "Recipe",
+    "Refine",
+    "Replace",
     "Result",
     "Reweight",
     "Row",

@@ -1,17 +1,17 @@
 """What can go wrong, in one tree. Each message is a sentence: what was given, what is expected, the remedy.
 
-    ValueError
-    └── XattnError              the caller's mistake, told before any denoising
-        ├── BadValue            a parameter of the wrong type, range or form
-        │   ├── UnknownName     a name that is not in a list: scheduler, backend, dtype, model
-        │   └── UnknownWord     a word that is not in the prompt
-        ├── BadModel            a folder or file that is no usable model
-        ├── Unsupported         a backend, model or machine that cannot do what is asked, and why
-        ├── Conflict            two edits that cannot both hold
-        ├── NonFinite           latents that are not numbers any more (found before decoding)
-        └── CannotWrite         an output that cannot be written
-    Exception
-    └── Cancelled               the caller asked a run to stop; not a mistake
+ValueError
+└── XattnError              the caller's mistake, told before any denoising
+    ├── BadValue            a parameter of the wrong type, range or form
+    │   ├── UnknownName     a name that is not in a list: scheduler, backend, dtype, model
+    │   └── UnknownWord     a word that is not in the prompt
+    ├── BadModel            a folder or file that is no usable model
+    ├── Unsupported         a backend, model or machine that cannot do what is asked, and why
+    ├── Conflict            two edits that cannot both hold
+    ├── NonFinite           latents that are not numbers any more (found before decoding)
+    └── CannotWrite         an output that cannot be written
+Exception
+└── Cancelled               the caller asked a run to stop; not a mistake
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class UnknownName(BadValue):
 
 
 class UnknownWord(BadValue):
-    """A word or phrase that is not in the prompt; `words` are those that are."""
+    """A word or phrase that is not in the prompt; `words` are those that are. `whose`: which prompt that is."""
 
-    def __init__(self, word: str, words: Sequence[str], remedy: str = "") -> None:
+    def __init__(self, word: str, words: Sequence[str], remedy: str = "", *, whose: str = "prompt") -> None:
         self.parameter, self.got, self.words, self.remedy = "word", word, tuple(words), remedy
         self.expected = "a word of the prompt"
         listed = f"Its words are: {', '.join(words)}." if words else "It has no words."
-        message = f"The prompt has no word {_quoted(word)}. {listed}{_suggestion(word, words)}"
+        message = f"The {whose} has no word {_quoted(word)}. {listed}{_suggestion(word, words)}"
         XattnError.__init__(self, f"{message} {_sentence(remedy)}" if remedy else message)
 
 

@@ -1,6 +1,10 @@
 """Every technique that a recipe may hold, one a file: a frozen value that lowers itself to primitives of xattn."""
 
 from pipelines.techniques.edit import Edit as Edit
+from pipelines.techniques.inject import Inject as Inject
+from pipelines.techniques.local_blend import LocalBlend as LocalBlend
+from pipelines.techniques.refine import Refine as Refine
+from pipelines.techniques.replace import Replace as Replace
 from pipelines.techniques.reweight import Reweight as Reweight
 
-TECHNIQUES: tuple[type[Edit], ...] = (Reweight,)
+TECHNIQUES: tuple[type[Edit], ...] = (Replace, Refine, Reweight, Inject, LocalBlend)

@@ -35,11 +35,22 @@ class Live:
     """A word whose map an edit needs while the picture is drawn.
 
     of: whose prompt and rows; at: before all edits, "model", or after them, "edited"
+    grid: which sites: "every"; "16", those of the coarsest grid with at least 16 cells along its longer side (of the
+        finest, where none has so many); "1/4", those of a grid with a quarter of the latent's side
     """
 
     word: Phrase
     of: Literal["own", "source"] = "own"
     at: Literal["model", "edited"] = "edited"
+    grid: Literal["every", "16", "1/4"] = "every"
+
+    def downsampling(self, grids: Sequence[int], latent: tuple[int, int]) -> int | None:
+        """Of these downsamplings that of its sites; None where it is every site's."""
+        if self.grid == "every":
+            return None
+        if self.grid == "1/4":
+            return 4
+        return max((grid for grid in grids if -(-max(latent) // grid) >= 16), default=min(grids))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +93,9 @@ class Edit:
     def at(self, site: AttentionSite) -> bool:
         """Whether it changes this site at all, if its window takes it."""
         return site.cross
+
+    def check_sites(self, sites: Sequence[AttentionSite]) -> None:
+        """Raise BadValue where a model has none of the sites that it means."""
 
     @property
     def takes_source(self) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pipelines.ledger import Ledger, Phrase
+from pipelines.techniques.alignment import Alignment, Pairs, Shares, align
 from pipelines.techniques.values import Shape, Strength, strength_at
 from xattn.errors import UnknownWord
+from xattn.parts import Mix
 from xattn.space import Space
 
 
@@ -71,13 +73,24 @@ class Here:
 
     def source_columns(self, word: Phrase) -> tuple[int, ...]:
         """The same in the source's prompt."""
-        assert self.source_said is not None, "an edit that asks for the source says wants_source"
-        return self.source_said.columns(word)
+        assert self.source_said is not None, "an edit that asks for the source says takes_source"
+        try:
+            return self.source_said.columns(word)
+        except UnknownWord as error:
+            raise UnknownWord(str(error.got), error.words, error.remedy, whose="source's prompt") from error
+
+    def alignment(self, pairs: Pairs = ()) -> Alignment:
+        """The source's prompt and the row's, side by side. Raises UnknownWord for a pair that is not there."""
+        assert self.source_said is not None, "an edit that asks for the source says takes_source"
+        for theirs, ours in pairs:
+            self.source_columns(theirs)
+            self.columns(ours)
+        return align(self.source_said.ledger, self.said.ledger, pairs)
 
     @property
     def source_lanes(self) -> tuple[int, ...]:
         """`others`, for edits that cannot be without."""
-        assert self.others is not None, "an edit that asks for the source says wants_source"
+        assert self.others is not None, "an edit that asks for the source says takes_source"
         return self.others
 
     @property
@@ -97,14 +110,16 @@ class Here:
         """Zeros of the call's dtype and device."""
         return torch.zeros(shape, dtype=self.space.dtype, device=self.space.device)
 
-    def from_source(self, pairs: Mapping[int, tuple[int, ...]]) -> tuple[Tensor, Tensor]:
-        """Matrix [K, K] and alpha [K] of a Mix that gives each target column the mean of some source columns."""
+    def from_source(self, shares: Shares) -> Mix:
+        """The part that makes target columns of the source's, and leaves the others their own."""
         matrix, alpha = self.zeros(self.tokens, self.tokens), self.zeros(self.tokens)
-        for target, sources in pairs.items():
+        for target, sources in shares.items():
             alpha[target] = 1.0
-            for source in sources:
-                matrix[source, target] = 1.0 / len(sources)
-        return matrix, alpha
+            for source, factor in sources:
+                matrix[source, target] += factor
+        straight = all(sources == ((target, 1.0),) for target, sources in shares.items())
+        # None is no product at all where every column stays where it is
+        return Mix(self.source_lanes, None if straight else matrix, alpha, on=self.lanes, name=self.name)
 
 
 def holds(ledger: Ledger, word: Phrase) -> bool:

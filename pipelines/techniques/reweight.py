@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipelines.ledger import Phrase
+from pipelines.techniques.alignment import Link
 from pipelines.techniques.edit import Edit, check_word
+from pipelines.techniques.replace import check_flag
 from pipelines.techniques.values import Strength, check_strength
-from xattn.errors import UnknownName
+from xattn.errors import BadValue, UnknownName
 
 if TYPE_CHECKING:
     from pipelines.techniques.here import Here
@@ -22,7 +24,9 @@ class Reweight(Edit):
 
     scale: a number from −10 to 10, or points over the steps
     of: "own" scales the row's own map; "source" that of the source picture's row, as the published code does, so the
-        layout stays: the word's map is then the source's times scale
+        layout stays: the word's map is then the source's times scale, and other words keep theirs. After a `Replace`
+        or `Refine`, whose maps are the source's already, "own" scales those
+    published: the paper's code without another edit before it: all columns are the source's, each at its own place
     """
 
     kind: ClassVar[str] = "reweight"
@@ -30,6 +34,7 @@ class Reweight(Edit):
     word: Phrase
     scale: Strength
     of: Literal["own", "source"] = "own"
+    published: bool = False
 
     def check(self) -> None:
         """See `Edit.check`."""
@@ -37,6 +42,9 @@ class Reweight(Edit):
         self._set("scale", check_strength("reweight.scale", self.scale, -10.0, 10.0, "1 changes nothing"))
         if self.of not in ("own", "source"):
             raise UnknownName("reweight.of", self.of, ("own", "source"))
+        check_flag("reweight.published", self.published)
+        if self.published and self.of == "own":
+            raise BadValue("reweight.of", self.of, '"source" with published=True, whose code scales the source\'s maps')
 
     @property
     def takes_source(self) -> bool:
@@ -54,11 +62,11 @@ class Reweight(Edit):
 
         columns = here.columns(self.word)
         parts: list[Part] = []
-        if self.of == "source":
+        if self.published:
+            parts.append(Mix(here.source_lanes, on=here.lanes, name=here.name))
+        elif self.of == "source":
             theirs = here.source_columns(self.word)
-            matrix, alpha = here.from_source(
-                {column: (theirs[min(n, len(theirs) - 1)],) for n, column in enumerate(columns)}
-            )
-            parts.append(Mix(here.source_lanes, matrix=matrix, alpha=alpha, on=here.lanes, name=here.name))
+            link = Link("paired", "", "", theirs, columns)
+            parts.append(here.from_source(dict(link.shares())))
         parts.append(TokenDiagonal(columns, here.value(self.scale), on=here.lanes, name=here.name))
         return parts

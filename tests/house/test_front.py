@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = [
     "Attention", "AttentionSite", "Backend", "KeyValue", "Program", "Row", "StepProgram", "attend",
     "Finished", "ModelRef", "Pipeline", "Provenance", "Recipe", "Result", "RunStats", "StepEvent",
-    "Box", "Edit", "Here", "Phrase", "Reweight", "Strength", "Window", "WordMap", "check_strength", "check_word",
+    "Alignment", "Inject", "LocalBlend", "Refine", "Replace", "Reweight",
+    "Box", "Edit", "Here", "Phrase", "Strength", "Window", "WordMap", "check_strength", "check_word",
     "Asset", "AttentionMaps", "Capture", "Upscale", "batch", "contact_sheet", "overlay",
     "BadModel", "BadValue", "Cancelled", "CannotWrite", "Conflict", "NonFinite",
     "UnknownName", "UnknownWord", "Unsupported", "XattnError",
