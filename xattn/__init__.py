@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pipelines.techniques.here import Here as Here
     from pipelines.techniques.inject import Inject as Inject
     from pipelines.techniques.local_blend import LocalBlend as LocalBlend
+    from pipelines.techniques.paint_map import PaintMap as PaintMap
     from pipelines.techniques.refine import Refine as Refine
     from pipelines.techniques.replace import Replace as Replace
     from pipelines.techniques.reweight import Reweight as Reweight
@@ -85,6 +86,7 @@ _HOME = {
     "LocalBlend": "pipelines.techniques.local_blend",
     "ModelRef": "pipelines.recipe",
     "NonFinite": "xattn.errors",
+    "PaintMap": "pipelines.techniques.paint_map",
     "Phrase": "pipelines.ledger",
     "Pipeline": "pipelines.pipeline",
     "Program": "xattn.program",
@@ -137,6 +139,7 @@ __all__ = [
     "LocalBlend",
     "ModelRef",
     "NonFinite",
+    "PaintMap",
     "Phrase",
     "Pipeline",
     "Program",
