@@ -27,7 +27,8 @@ from pipelines.results import Result as Result
 from pipelines.results import StepEvent as StepEvent
 from pipelines.run import Run, prepare, scheduler_of
 from pipelines.stages import stages
-from pipelines.techniques import TECHNIQUES, Edit
+from pipelines.techniques import TECHNIQUES, Edit, Refine, Replace
+from pipelines.techniques.alignment import Alignment, align
 from xattn.errors import BadValue, UnknownName
 
 _MAX_RANDOM_SEED = 2**32
@@ -190,6 +191,21 @@ class Pipeline:
     def ledger(self, prompt: str, syntax: Syntax = "a1111") -> Ledger:
         """The tokens and words of a prompt, as this model reads it at the first step."""
         return self.model.text.ledger(first(prompt, syntax))
+
+    def alignment(self, recipe: Recipe) -> Alignment:
+        """Which words of a recipe's prompt stand for which of its source's, at the first step.
+
+        As `Replace` and `Refine` see it, with the pairs of the first of them that is enabled; `print` shows it.
+        Raises BadValue for a recipe without a source, UnknownWord for a pair that is not there.
+        """
+        if recipe.source is None:
+            raise BadValue("source", None, "given, for there is nothing to align with", "Add source=Recipe(…)")
+        spoken = [first(one.prompt, one.syntax) for one in (recipe.source, recipe)]
+        chunks = max(map(self.model.text.chunks, spoken))
+        theirs, ours = (self.model.text.ledger(one, chunks) for one in spoken)
+        mappers = (edit for edit in recipe.edits if isinstance(edit, Replace | Refine) and edit.enabled)
+        mapper = next(mappers, None)
+        return align(theirs, ours, () if mapper is None else mapper.pairs)
 
     def explain(
         self,
