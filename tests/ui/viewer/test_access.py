@@ -57,6 +57,19 @@ def test_320_pixels_are_enough(shown: Any, mode: str) -> None:
     assert viewer.page.evaluate(cut_off) == []
 
 
+@pytest.mark.parametrize("width", [320, 600, 800, 1100])
+def test_nothing_sticks_out_of_its_card(shown: Any, width: int) -> None:
+    viewer = full(shown, width=width)
+    out = """[...document.querySelectorAll('.xv-card *')].filter((node) => {
+        const box = node.getBoundingClientRect();
+        const card = node.closest('.xv-card').getBoundingClientRect();
+        return box.width && !node.closest('svg') && (box.left < card.left || box.right > card.right);
+    }).map((node) => node.outerHTML)"""
+    for mode in MODES:
+        go(viewer, mode)
+        assert viewer.page.evaluate(out) == []
+
+
 def test_fingers_have_room(shown: Any) -> None:
     viewer = full(shown, width=320, height=640, touch=True)
     small = """[...document.querySelectorAll('.xv button, .xv input')].filter((node) => {
