@@ -37,7 +37,7 @@ def build(studio: Studio) -> gr.Blocks:
     """The app, not served yet."""
     blocks: gr.Blocks
     with gr.Blocks(title="xattn", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as blocks:
-        page = build_page(studio.models, studio.limits)
+        page = build_page(studio)
         wire(page, studio, blocks)
     return blocks
 

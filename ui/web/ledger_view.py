@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.ledger import word_spans
 from ui.web.colors import word_colors
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pipelines.pipeline import Pipeline
     from pipelines.vocabulary import Vocabulary
 
-Json = dict[str, object]
+Json = dict[str, Any]
+NO_WORDS: Json = {"words": [], "tokens": 0, "room": 75, "chunks": 1, "error": ""}
 
 
 def chips(pipe: Pipeline | None, prompt: str, limits: Limits) -> Json:
@@ -31,7 +32,7 @@ def chips(pipe: Pipeline | None, prompt: str, limits: Limits) -> Json:
     if pipe is None:
         return _by_letters(prompt)
     if not prompt.strip():
-        return {"words": [], "tokens": 0, "room": 75, "chunks": 1, "error": ""}
+        return NO_WORDS
     try:
         return _by_ledger(pipe.ledger(prompt), pipe.model.vocabulary)
     except XattnError as error:

@@ -53,6 +53,10 @@ class Models:
         """All that may be asked for."""
         return tuple(self._folders)
 
+    def folder(self, name: str | None) -> Path | None:
+        """Where a model lies; None for the embedded one, and for one that is not here."""
+        return self._folders.get(name or self.default)
+
     @property
     def loaded(self) -> Pipeline | None:
         """What is in memory, without waiting."""

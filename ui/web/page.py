@@ -9,9 +9,12 @@ import gradio as gr
 from ui.web.edit_area import EditArea, edit_area
 from ui.web.forms import schedulers
 from ui.web.keep_area import KeepArea, keep_area
+from ui.web.ledger_view import NO_WORDS
 from ui.web.limits import Limits
 from ui.web.models import Models
 from ui.web.parts import Part, mark
+from ui.web.server import ledger_function, server_functions
+from ui.web.studio import Studio
 from ui.web.viewer.component import Viewer
 
 EXAMPLES = ("a fox on purple", "a strawberry on green", "a rocket on black", "a panda on pink", "a sailboat on blue")
@@ -69,8 +72,9 @@ class Page:
     session: gr.State
 
 
-def build_page(models: Models, limits: Limits) -> Page:
+def build_page(studio: Studio) -> Page:
     """Lay out everything; to be called inside a gr.Blocks."""
+    models, limits = studio.models, studio.limits
     with gr.Row(elem_id="head"):
         gr.HTML(
             f'<div class="brand">{mark()}<b>xattn</b><span>see and edit where words look</span></div>',
@@ -83,7 +87,7 @@ def build_page(models: Models, limits: Limits) -> Page:
             prompt = gr.Textbox(
                 label="Prompt", placeholder="a fox on purple", lines=2, max_lines=6, elem_id="prompt", autofocus=True
             )
-            chips = Part("chips", {"words": [], "tokens": 0, "room": 75, "chunks": 1, "error": ""})
+            chips = Part("chips", NO_WORDS, server_functions=[ledger_function(studio)])
             with gr.Row(elem_id="go"):
                 draw = gr.Button("Draw", variant="primary", elem_id="draw", size="lg")
                 stop = gr.Button("Stop", elem_id="stop", size="lg")
@@ -99,7 +103,7 @@ def build_page(models: Models, limits: Limits) -> Page:
             with gr.Tab("Keep", id="keep", elem_id="tab-keep") as keep_tab:
                 keep = keep_area()
         with gr.Column(elem_id="stage"):
-            viewer = Viewer(elem_id="viewer")
+            viewer = Viewer(elem_id="viewer", server_functions=server_functions(studio))
             strip = Part("strip", [])
     return Page(
         settings, notice, chips, words, draw, stop, status, lock, dice, count, model, carried, reset, insight, viewer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Part(gr.HTML, metaclass=WithoutStub):
         name: str,
         value: Any = None,
         *,
+        server_functions: list[Callable[..., Any]] | None = None,
         elem_id: str | None = None,
         visible: bool = True,
         render: bool = True,
@@ -46,6 +48,7 @@ class Part(gr.HTML, metaclass=WithoutStub):
             apply_default_css=False,
             elem_id=elem_id or name,
             elem_classes=["x-part"],
+            server_functions=server_functions,
             visible=visible,
             render=render,
         )

@@ -27,7 +27,7 @@ from xattn.errors import XattnError
 class Run:
     """One picture: `image`, how it was made, how its prompt is read, and its maps where they were kept.
 
-    before: the picture that an edited one started from
+    before, origin: the picture that an edited one started from, and its id
     made: when, by time.monotonic
     """
 
@@ -38,8 +38,14 @@ class Run:
     seconds: float
     maps: StoredMaps | None = None
     before: Image.Image | None = None
+    origin: str | None = None
     made: float = field(default_factory=time.monotonic)
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+    @property
+    def edited(self) -> bool:
+        """Whether it was made from another picture by edits."""
+        return bool(self.recipe.edits) or self.recipe.source is not None
 
     @property
     def nbytes(self) -> int:

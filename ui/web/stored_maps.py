@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,8 @@ class StoredMaps:
             divisor = np.where(scales[word] > 0, scales[word], 1.0)[..., None, None]
             made[word] = np.rint(values[word] / divisor * 255.0).astype(np.uint8)
         layers = pack(replace(maps, values=values[:1, :1], steps=maps.steps[:1]), sites).layers
-        return cls(made, scales.astype(np.float32), maps.words, maps.steps, layers)
+        words = tuple(word for word in maps.words if isinstance(word, str) or _occurrence(word))
+        return cls(made, scales.astype(np.float32), words, maps.steps, layers)
 
     @property
     def nbytes(self) -> int:
@@ -118,6 +120,10 @@ class StoredMaps:
         """
         if self.values.nbytes <= JOINT_BYTES:
             return (self._block(self.values, self.scales, ("step", "layer", "head")),)
+        return self.marginals()
+
+    def marginals(self) -> tuple[Block, ...]:
+        """Each word's mean, then by step, then by layer and head."""
         kept: tuple[tuple[str, ...], ...] = ((), ("step",), ("layer", "head"))
         return tuple(self._block(*_quantised(self.mean(keep=keep)), keep) for keep in kept)
 
@@ -141,6 +147,10 @@ class StoredMaps:
             self.layers if "layer" in keep else (),
             tuple(range(values.shape[3])) if "head" in keep else (),
         )
+
+
+def _occurrence(word: object) -> TypeGuard[tuple[str, int]]:
+    return isinstance(word, tuple) and isinstance(word[0], str)
 
 
 def read_selection(selection: Mapping[str, object]) -> tuple[int | None, tuple[str, ...] | None, int | None]:

@@ -85,11 +85,11 @@ class Studio:
         self._rate = _FIRST_GUESS
 
     def draw(
-        self, session: str, recipe: Recipe, *, count: int = 1, model: str | None = None, before: Image | None = None
+        self, session: str, recipe: Recipe, *, count: int = 1, model: str | None = None, before: Run | None = None
     ) -> Iterator[Happening]:
         """Draw `count` pictures with seeds in a row; everything asked is checked before a place in line is taken.
 
-        before: the picture that an edited one is compared with, where it is at hand. Raises XattnError, Cancelled.
+        before: the run that an edited one starts from. Raises XattnError, Cancelled.
         """
         self.limits.check_recipe(recipe, count)
         name = self._model(recipe, model)
@@ -141,7 +141,7 @@ class Studio:
             raise Cancelled("Taken out of the line.")
 
     def _drawn(
-        self, session: str, ticket: Ticket, pipe: Pipeline, recipes: Sequence[Recipe], before: Image | None
+        self, session: str, ticket: Ticket, pipe: Pipeline, recipes: Sequence[Recipe], before: Run | None
     ) -> Iterator[Happening]:
         for number, recipe in enumerate(recipes, start=1):
             worker = _Worker(pipe, recipe, ticket.cancel)
@@ -167,7 +167,8 @@ class Studio:
                     pipe.ledger(result.recipe.prompt, result.recipe.syntax),
                     result.stats.seconds,
                     None if result.maps is None else StoredMaps.of(result.maps, pipe.model.unet.sites),
-                    before,
+                    None if before is None else before.image,
+                    None if before is None else before.id,
                 )
                 self.runs.add(session, run)
                 yield Drawn(run, number, len(recipes))

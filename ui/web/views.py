@@ -6,10 +6,12 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
+from pipelines.assets import Asset
 from pipelines.attention_maps import AttentionMaps
 from pipelines.ledger import Ledger, Phrase, phrase_parts, word_key
-from ui.web.colors import word_colors
-from ui.web.viewer.data import Mode, Piece, Word
+from pipelines.techniques.values import Box
+from ui.web.colors import PALETTE, word_colors
+from ui.web.viewer.data import Mode, Piece, Region, Word
 from ui.web.viewer.view import View
 
 if TYPE_CHECKING:
@@ -66,8 +68,10 @@ def _key(phrase: Phrase) -> tuple[str, int]:
 
 
 def view_of(run: Run, *, mode: Mode | None = None) -> View:
-    """Everything that the viewer shows of a run."""
+    """Everything that the viewer shows of a run; an edited one begins with the comparison and with what was painted."""
     words = words_of(run)
+    if mode is None and run.before is not None:
+        mode = "compare"
     kept = () if run.maps is None else run.maps.blocks()
     return View(
         id=run.id,
@@ -80,10 +84,35 @@ def view_of(run: Run, *, mode: Mode | None = None) -> View:
         prompt=pieces(run.ledger, words),
         maps=kept,
         before=None if run.before is None else data_url(run.before),
-        before_label="before",
-        after_label="after",
         mode=mode,
+        fields=_fields(run, words),
+        regions=_regions(run),
         note=_note(run),
+    )
+
+
+def _fields(run: Run, words: tuple[Phrase, ...]) -> dict[int, str]:
+    """Painted fields of its edits, by the place of their word, as base64."""
+    places = {_key(word): place for place, word in enumerate(words)}
+    made = {}
+    for edit in run.recipe.edits:
+        field, word = getattr(edit, "field", None), getattr(edit, "word", None)
+        if word is not None and isinstance(field, Asset) and field.data is not None and _key(word) in places:
+            made[places[_key(word)]] = base64.b64encode(field.data).decode("ascii")
+    return made
+
+
+def _regions(run: Run) -> tuple[Region, ...]:
+    """Boxes of its edits that have a prompt of their own."""
+    boxes = [
+        (one.field, one.prompt)
+        for edit in run.recipe.edits
+        for one in getattr(edit, "regions", ())
+        if isinstance(one.field, Box)
+    ]
+    return tuple(
+        Region(f"r{number}", box.left, box.top, box.right, box.bottom, prompt, PALETTE[(number - 1) % len(PALETTE)])
+        for number, (box, prompt) in enumerate(boxes, start=1)
     )
 
 

@@ -1,5 +1,5 @@
 // The prompt's words as chips, live: colour, weight, tokens, unknown words with replacements, where 77 cuts.
-// Value: ledger_view.chips. A click chooses the word in the viewer; a replacement is written into the prompt.
+// Value and the server function `ledger`: ledger_view.chips. A click chooses the word in the viewer; a replacement is written into the prompt.
 const make = (tag, cls, text) => {
   const node = document.createElement(tag);
   if (cls) node.className = cls;
@@ -22,8 +22,7 @@ const choose = (text, nth, additive) => {
   const now = viewer.state().selection.words || [];
   viewer.select({ words: additive ? [...new Set([...now, index])] : [index] });
 };
-const draw = () => {
-  const value = props.value || { words: [] };
+const draw = (value) => {
   root.replaceChildren();
   const row = make("div", "chips-row");
   let chunk = 0;
@@ -66,5 +65,24 @@ const draw = () => {
   }
   root.append(foot);
 };
-watch("value", draw);
-draw();
+// Asked as it is typed, at most one question at a time; the newest text is asked last.
+let busy = false;
+let next = null;
+const ask = async (text) => {
+  next = text;
+  if (busy) return;
+  busy = true;
+  while (next !== null) {
+    const now = next;
+    next = null;
+    const told = await server.ledger(now).catch(() => null);
+    if (told) draw(told);
+  }
+  busy = false;
+};
+window.xattnLedger = (text) => ask(text ?? "");
+document.addEventListener("input", (event) => {
+  if (event.target.matches?.("#prompt textarea")) ask(event.target.value);
+});
+watch("value", () => ask(box()?.value ?? ""));
+draw(props.value || { words: [] });

@@ -1,0 +1,212 @@
+"""What happens in the area Edit: every way to change the picture puts something into one list, which is then drawn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from pipelines.attention_maps import AttentionMaps
+from ui.web.begin import read_picture, thumbnail
+from ui.web.colors import word_colors
+from ui.web.edit_list import shown_list
+from ui.web.edits import Doc, edited_recipe, painted, read_list, regioned, reworded, weighed, word_of
+from ui.web.page import Page
+from ui.web.runs import Run, png
+from ui.web.studio import Happening, Studio
+from ui.web.telling import QUIET, Teller, Told
+from ui.web.views import words_of
+from xattn.errors import BadValue, XattnError
+
+_NONE = (gr.skip(), gr.skip())
+
+
+class EditEvents:
+    """Handlers; each takes what its components hold."""
+
+    def __init__(self, page: Page, studio: Studio, teller: Teller) -> None:
+        self._page, self._studio, self._teller = page, studio, teller
+
+    def wire(self) -> None:
+        """Connect them; to be called inside the gr.Blocks."""
+        page, edit, studio_list = self._page, self._page.edit, [self._page.edit.list, self._page.edit.edits]
+        fast: dict[str, Any] = {"queue": False, **QUIET}
+        page.run.change(
+            self.follow,
+            [page.run, edit.edits, edit.origin],
+            [edit.weights, edit.target, edit.alignment, *studio_list, edit.origin, edit.painted],
+            **fast,
+        )
+        edit.weights.weigh(self.weigh, [edit.edits, page.run], studio_list, **fast)
+        page.viewer.paint(self.paint, [edit.edits, page.run], [*studio_list, edit.painted], **fast)
+        page.viewer.regions(self.regions, [edit.edits, page.run], studio_list, **fast)
+        reword = [edit.target, edit.keep_words, edit.keep_layout, edit.blend]
+        gr.on(
+            [edit.target.change, edit.keep_words.input, edit.keep_layout.input, edit.blend.change],
+            self.reword,
+            [*reword, edit.edits, edit.origin, page.run],
+            [edit.alignment, *studio_list],
+            trigger_mode="always_last",
+            **fast,
+        )
+        edit.list.edited(self.listed, [page.run], [edit.edits, page.status], trigger_mode="always_last", **fast)
+        edit.clear.click(self.clear, [page.run], [edit.target, edit.blend, edit.weights, *studio_list], **fast)
+        edit.draw.click(
+            self.draw,
+            [edit.target, edit.edits, edit.origin, page.run],
+            self._teller.outputs,
+            trigger_mode="multiple",
+            concurrency_limit=None,
+            **QUIET,
+        )
+        picture = [edit.begin, edit.picture]
+        edit.begin.chosen(self.choose, None, picture, **fast)
+        edit.begin.shown(self.choose_shown, [page.run], picture, **fast)
+        edit.begin.removed(lambda: (None, None), None, picture, **fast)
+
+    def draw(
+        self, request: gr.Request, target: str, edits: list[Doc], origin: str | None, shown: str | None
+    ) -> Iterator[Told]:
+        """The picture that is shown, changed."""
+
+        def begin(session: str) -> Iterator[Happening]:
+            run = self._origin(origin, shown)
+            recipe = edited_recipe(run.recipe, target or "", read_list(edits, self._studio.limits))
+            return self._studio.draw(session, recipe, before=run)
+
+        yield from self._teller.tell(request, shown, begin)
+
+    def _origin(self, origin: str | None, shown: str | None) -> Run:
+        if origin is None and shown is None:
+            raise BadValue("picture", None, "drawn before it can be edited", "Press Draw first")
+        return self._studio.runs.get(origin or shown)
+
+    def follow(self, shown: str | None, edits: list[Doc], origin: str | None) -> tuple[Any, ...]:
+        """Another picture is shown: its words, and the edits that it has or may keep."""
+        skip = gr.skip()
+        try:
+            run = self._studio.runs.get(shown)
+        except XattnError:
+            return (skip,) * 7
+        if run.edited:
+            own = [dict(one) for one in run.recipe.document().get("edits", [])]  # type: ignore[attr-defined]
+            return self._weights(run, own), skip, skip, *self._list(own, run), run.origin, skip
+        before = self._quiet(origin)
+        kept = [] if before is None or before.recipe.prompt != run.recipe.prompt else edits
+        return self._weights(run, kept), run.recipe.prompt, {"links": []}, *self._list(kept, run), run.id, {}
+
+    def weigh(self, edits: list[Doc], shown: str | None, event: gr.EventData) -> tuple[Any, Any]:
+        """A word's slider came to rest."""
+        run = self._quiet(shown)
+        words = () if run is None else words_of(run)
+        index, scale = event._data.get("index"), event._data.get("scale")
+        if run is None or not isinstance(index, int) or not 0 <= index < len(words):
+            return _NONE
+        return self._list(weighed(edits, words[index], float(scale)), run)
+
+    def paint(self, edits: list[Doc], shown: str | None, event: gr.EventData) -> tuple[Any, ...]:
+        """A stroke ended."""
+        run = self._quiet(event._data.get("id")) or self._quiet(shown)
+        if run is None:
+            return *_NONE, gr.skip()
+        fields = event._data.get("fields") or {}
+        try:
+            made = painted(edits, fields, words_of(run), self._studio.limits)
+        except XattnError as error:
+            return {"edits": shown_list(edits, words_of(run)), "error": str(error)}, gr.skip(), gr.skip()
+        return *self._list(made, run), {key: one["png"] for key, one in fields.items()}
+
+    def regions(self, edits: list[Doc], shown: str | None, event: gr.EventData) -> tuple[Any, Any]:
+        """A region was drawn, moved, named or removed."""
+        run = self._quiet(shown)
+        try:
+            made = regioned(edits, event._data.get("regions"))
+        except (XattnError, TypeError, ValueError, KeyError) as error:
+            return {"edits": [], "error": str(error)}, gr.skip()
+        return _NONE if run is None else self._list(made, run)
+
+    def reword(
+        self,
+        target: str,
+        keep_words: bool,
+        keep_layout: bool,
+        blend: str,
+        edits: list[Doc],
+        origin: str | None,
+        shown: str | None,
+    ) -> tuple[Any, ...]:
+        """The changed prompt, aligned with the first one, and the edits that this makes."""
+        run, pipe = self._quiet(origin) or self._quiet(shown), self._studio.models.loaded
+        if run is None or pipe is None:
+            return gr.skip(), *_NONE
+        changed = (target or "").strip()
+        words = tuple(word for word in re.split(r"\s*,\s*", (blend or "").strip()) if word)
+        if not changed or changed == run.recipe.prompt:
+            made = reworded(edits, "", False, words, same=True)
+            return {"links": []}, *self._list(made, run)
+        from pipelines.techniques.alignment import align
+
+        try:
+            self._studio.limits.check_text("prompt", changed)
+            links = align(run.ledger, pipe.ledger(changed, run.recipe.syntax)).links
+        except XattnError as error:
+            return {"links": [], "error": str(error)}, *_NONE
+        kind = "replace" if any(link.kind == "replaced" for link in links) else "refine"
+        made = reworded(edits, kind if keep_words else "", keep_layout, words, same=False)
+        told = [{"kind": link.kind, "source": link.source, "target": link.target} for link in links]
+        return {"links": told}, *self._list(made, run)
+
+    def listed(self, shown: str | None, event: gr.EventData) -> tuple[Any, Any]:
+        """The list itself was changed; it shows that already."""
+        del shown
+        try:
+            return read_list(event._data.get("edits"), self._studio.limits), gr.skip()
+        except XattnError as error:
+            return gr.skip(), {"state": "failed", "text": str(error), "done": 0}
+
+    def clear(self, shown: str | None) -> tuple[Any, ...]:
+        """No edits."""
+        run = self._quiet(shown)
+        prompt = "" if run is None else (run.recipe.source or run.recipe).prompt
+        weights = {"words": []} if run is None else self._weights(run, [])
+        return prompt, "", weights, {"edits": []}, []
+
+    def choose(self, event: gr.EventData) -> tuple[Any, Any]:
+        """A picture to begin with was chosen or dropped."""
+        try:
+            asset = read_picture(event._data.get("data"), self._studio.limits)
+            return {"src": thumbnail(asset), "text": f"{asset.width}×{asset.height}, drawn anew by Draw."}, asset
+        except XattnError as error:
+            return {"src": None, "text": str(error)}, None
+
+    def choose_shown(self, shown: str | None) -> tuple[Any, Any]:
+        """The shown picture is to begin with."""
+        from pipelines.assets import Asset
+
+        run = self._quiet(shown)
+        if run is None:
+            return {"src": None, "text": "No picture is shown yet."}, None
+        asset = Asset.from_bytes(png(run.image))
+        return {"src": thumbnail(asset), "text": "The shown picture, drawn anew by Draw."}, asset
+
+    def _quiet(self, run_id: object) -> Run | None:
+        try:
+            return self._studio.runs.get(run_id)
+        except XattnError:
+            return None
+
+    def _list(self, edits: Sequence[Doc], run: Run) -> tuple[dict[str, Any], list[Doc]]:
+        return {"edits": shown_list(edits, words_of(run))}, list(edits)
+
+    def _weights(self, run: Run, edits: Sequence[Doc]) -> dict[str, Any]:
+        words = words_of(run)
+        scales = {str(one.get("word")): one.get("scale") for one in edits if one.get("kind") == "reweight"}
+        made = []
+        for word, color in zip(words, word_colors(words), strict=True):
+            scale = scales.get(str(word_of(word)), 1.0)
+            made.append(
+                {"text": AttentionMaps.label(word), "color": color, "scale": scale if isinstance(scale, float) else 1.0}
+            )
+        return {"words": made}

@@ -1,0 +1,67 @@
+"""The list of edits as a person reads it: a title, what it does, the word's colour, a copy of what was painted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.ledger import Phrase
+from ui.web.colors import word_colors
+from ui.web.edits import Doc, name_of, word_of
+
+_WHAT = {
+    "set": "looks here, and only here",
+    "gain": "looks more here",
+    "add": "looks here too",
+    "move": "moves",
+}
+_STEPS = {"replace": [0.0, 0.8], "refine": [0.0, 0.8], "inject": [0.0, 0.4]}
+"""Where the techniques' own default window ends, so that the list can show it."""
+
+
+def shown_list(edits: Sequence[Doc], words: Sequence[Phrase]) -> list[dict[str, Any]]:
+    """For js/edits.js."""
+    colors = {name_of(word_of(word)): color for word, color in zip(words, word_colors(words), strict=True)}
+    made = []
+    for edit in edits:
+        title, what = _said(edit)
+        made.append(
+            {
+                "doc": edit,
+                "title": title,
+                "what": what,
+                "color": colors.get(name_of(edit.get("word"))),
+                "thumb": _thumb(edit),
+                "steps": _STEPS.get(str(edit.get("kind"))),
+            }
+        )
+    return made
+
+
+def _said(edit: Doc) -> tuple[str, str]:
+    kind, word = str(edit.get("kind")), name_of(edit.get("word"))
+    match kind:
+        case "reweight":
+            return word, f"counts ×{edit.get('scale')}"
+        case "paint_map":
+            return word, _WHAT.get(str(edit.get("op", "gain")), "")
+        case "paint_with_words":
+            return word, "is drawn towards what is painted"
+        case "neg_pip":
+            return word, "is kept out"
+        case "replace" | "refine":
+            return "Words keep their places", "new ones take over the old ones' maps" if kind == "replace" else ""
+        case "inject":
+            return "Keep the layout", "places look at each other as before"
+        case "local_blend":
+            return "Change only where", ", ".join(name_of(one) for one in edit.get("words", ()))
+        case "regions":
+            prompts = [str(one.get("prompt")) for one in edit.get("regions", ())]
+            return "Regions", "; ".join(prompts)
+    return kind.replace("_", " "), ""
+
+
+def _thumb(edit: Doc) -> str | None:
+    field = edit.get("field")
+    data = field.get("data") if isinstance(field, dict) else None
+    return f"data:image/png;base64,{data}" if data else None

@@ -1,0 +1,165 @@
+"""The list of edits as the page keeps it: JSON documents, in order, that become a recipe in one place.
+
+Painting, weighing and drawing regions each put something into the list; the list itself is what a person turns on and
+off, orders, and takes away from.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.assets import Asset
+from pipelines.ledger import Phrase, phrase_parts
+from pipelines.recipe import Recipe
+from ui.web.limits import Limits
+from xattn.errors import BadValue
+
+Doc = dict[str, Any]
+PAINTED, WEIGHED, REGIONS = "paint-", "weigh-", "regions"
+WORDS, LAYOUT, BLEND = "words", "layout", "blend"
+PAINT_AMOUNT = 1.0
+
+
+def word_of(phrase: Phrase) -> str | list[Any]:
+    """A phrase as JSON has it."""
+    text, occurrence = phrase_parts(phrase)
+    return text if occurrence == 1 else [text, occurrence]
+
+
+def name_of(word: object) -> str:
+    """The same as a person reads it."""
+    if isinstance(word, list) and len(word) == 2:
+        return f"{word[0]} ({word[1]})"
+    return str(word)
+
+
+def weighed(edits: Sequence[Doc], phrase: Phrase, scale: float) -> list[Doc]:
+    """With a word turned up or down; at 1 the edit goes."""
+    word = word_of(phrase)
+    made: Doc = {"kind": "reweight", "id": f"{WEIGHED}{name_of(word)}", "word": word, "scale": round(float(scale), 3)}
+    return _put(edits, made, keep=abs(scale - 1.0) > 1e-6)
+
+
+def painted(edits: Sequence[Doc], fields: object, words: Sequence[Phrase], limits: Limits) -> list[Doc]:
+    """With the painted fields as they are now: one edit a word; a word whose field is empty has none.
+
+    fields: the viewer's, by word index. Raises BadValue.
+    """
+    if not isinstance(fields, Mapping):
+        raise BadValue("fields", fields, "an object of painted fields by word")
+    limits.check_edits([*fields])
+    present: dict[str, Doc] = {}
+    for key, field in fields.items():
+        index = int(key) if str(key).isdigit() else -1
+        if not 0 <= index < len(words) or not isinstance(field, Mapping):
+            raise BadValue("fields", key, f"the place of a word, 0 to {len(words) - 1}")
+        word = word_of(words[index])
+        asset = field_asset(field.get("png"), limits)
+        present[f"{PAINTED}{name_of(word)}"] = {"word": word, "field": asset.document()}
+    made: list[Doc] = []
+    for edit in edits:
+        ident = str(edit.get("id", ""))
+        if ident.startswith(PAINTED):
+            if ident in present:
+                made.append({**edit, **present.pop(ident)})
+            continue
+        made.append(edit)
+    for ident, part in present.items():
+        made.append({"kind": "paint_map", "id": ident, "op": "set", "amount": PAINT_AMOUNT, **part})
+    return made
+
+
+def field_asset(png: object, limits: Limits) -> Asset:
+    """A painted field's bytes, checked by their header before anything is decoded. Raises BadValue."""
+    if not isinstance(png, str) or len(png) > 4 * limits.field_side**2:
+        raise BadValue(
+            "field", "no text" if not isinstance(png, str) else f"{len(png)} characters", "a small PNG as base64"
+        )
+    try:
+        asset = Asset.from_bytes(base64.b64decode(png, validate=True))
+    except binascii.Error as error:
+        raise BadValue("field", "text", "base64", str(error)) from error
+    limits.check_field(asset)
+    return asset
+
+
+def regioned(edits: Sequence[Doc], regions: object) -> list[Doc]:
+    """With the regions as they are now, in one edit; those without a prompt wait for one. Raises BadValue."""
+    if not isinstance(regions, list):
+        raise BadValue("regions", regions, "a list of regions")
+    made = []
+    for one in regions:
+        if not isinstance(one, Mapping):
+            raise BadValue("regions", one, "objects with left, top, right, bottom and prompt")
+        prompt = str(one.get("prompt") or "").strip()
+        if prompt:
+            box = [float(one[side]) for side in ("left", "top", "right", "bottom")]
+            made.append({"prompt": prompt, "field": {"box": [round(side, 4) for side in box]}})
+    old = next((edit for edit in edits if edit.get("id") == REGIONS), {})
+    return _put(edits, {"kind": "regions", "id": REGIONS, **old, "regions": made}, keep=bool(made))
+
+
+def reworded(edits: Sequence[Doc], kind: str, layout: bool, blend: Sequence[str], *, same: bool) -> list[Doc]:
+    """With what a changed prompt takes over from the first one. kind: "replace", "refine", or "" for nothing.
+
+    layout: whether places look at each other as before; blend: words outside of which nothing changes
+    same: the prompt is not changed, so there is nothing to take over
+    """
+    other = "refine" if kind == "replace" else "replace"
+    made = [
+        edit
+        for edit in edits
+        if not (edit.get("id") == WORDS and edit.get("kind") in (other, "" if kind else edit.get("kind")))
+    ]
+    # first in the list: whatever else is edited comes on top of what was taken over
+    ahead: list[Doc] = []
+    if kind and not same and not any(edit.get("id") == WORDS for edit in made):
+        ahead.append({"kind": kind, "id": WORDS})
+    keeps = layout and not same
+    if keeps and not any(edit.get("id") == LAYOUT for edit in made):
+        ahead.append({"kind": "inject", "id": LAYOUT})
+    made = [*ahead, *(edit for edit in made if edit.get("id") != LAYOUT or keeps)]
+    if same:
+        made = [edit for edit in made if edit.get("id") != WORDS]
+    return _put(made, {"kind": "local_blend", "id": BLEND, "words": list(blend)}, keep=bool(blend) and not same)
+
+
+def _put(edits: Sequence[Doc], made: Doc, *, keep: bool) -> list[Doc]:
+    """The list with an edit in the place of the one of its id, at the end where there is none, or without it."""
+    place = next((number for number, edit in enumerate(edits) if edit.get("id") == made["id"]), None)
+    if place is None:
+        return [*edits, made] if keep else list(edits)
+    return [*edits[:place], *([{**edits[place], **made}] if keep else []), *edits[place + 1 :]]
+
+
+def edited_recipe(base: Recipe, target: str, edits: Sequence[Doc]) -> Recipe:
+    """The recipe of `base` changed: another prompt, and edits; `base` is its source where any of them takes from it.
+
+    Raises XattnError with a sentence.
+    """
+    plain = {name: value for name, value in base.document().items() if name not in ("edits", "source")}
+    document: Doc = {**plain, "prompt": target.strip() or base.prompt, "edits": list(edits)}
+    without = Recipe.from_json({**document, "edits": []})
+    changed = without.prompt != base.prompt
+    if changed or _takes_source(edits):
+        document["source"] = plain
+    return Recipe.from_json(document)
+
+
+def _takes_source(edits: Sequence[Doc]) -> bool:
+    """Whether one of them wants the picture that this one starts from."""
+    from pipelines.techniques import TECHNIQUES
+    from pipelines.techniques.codec import read_edits
+
+    return any(edit.takes_source for edit in read_edits(list(edits), TECHNIQUES) if edit.enabled)
+
+
+def read_list(given: object, limits: Limits) -> list[Doc]:
+    """A list of edits as the page or a caller sends it; what each says is checked where the recipe is made."""
+    if not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
+        raise BadValue("edits", given, 'a list of objects such as {"kind": "reweight", "word": "fox", "scale": 2}')
+    limits.check_edits(given)
+    return [dict(one) for one in given]

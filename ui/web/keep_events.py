@@ -1,0 +1,164 @@
+"""What happens in the area Keep: files for the browser, text that makes the picture again, settings that come back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pipelines.infotext_reader import Imported
+from pipelines.metadata import file_bytes, read_any
+from ui.outputs import slug
+from ui.web.copies import copies
+from ui.web.forms import Form, carried, model_of
+from ui.web.page import Page
+from ui.web.runs import Run, png
+from ui.web.sharing import share_page
+from ui.web.studio import Studio, sentence
+from ui.web.telling import QUIET, Teller, status
+from xattn.errors import BadValue, XattnError
+
+_MEDIA = {"PNG": ("image/png", ".png"), "JPEG": ("image/jpeg", ".jpg"), "WEBP": ("image/webp", ".webp")}
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".json")
+_count = itertools.count(1)
+
+
+class KeepEvents:
+    """Handlers; each takes what its components hold."""
+
+    def __init__(self, page: Page, studio: Studio, teller: Teller) -> None:
+        self._page, self._studio, self._teller = page, studio, teller
+
+    def wire(self) -> None:
+        """Connect them; to be called inside the gr.Blocks."""
+        page, keep = self._page, self._page.keep
+        fast: dict[str, Any] = {"queue": False, **QUIET}
+        files = [keep.saver, page.status]
+        page.run.change(self.follow, [page.run], [keep.copies], **fast)
+        keep.download.click(self.download, [page.run, keep.form, keep.inside], files, **fast)
+        keep.share.click(self.share, [page.run], files, **fast)
+        keep.sheet.click(self.sheet, [page.run], files, **fast)
+        settings = [*page.settings.all, page.model, page.base, page.carried, page.reset, page.lock]
+        restored = [keep.drop, page.status, page.edit.edits, page.edit.picture, page.edit.begin]
+        keep.drop.dropped(self.dropped, [page.model], [*settings, *restored], **fast)
+
+    def follow(self, shown: str | None) -> dict[str, Any]:
+        """Another picture is shown."""
+        try:
+            run = self._studio.runs.get(shown)
+        except XattnError:
+            return {"copies": []}
+        folder = self._studio.models.folder(model_of(run.recipe))
+        told = copies(run.recipe, folder)
+        return {"copies": [{"label": one.label, "hint": one.hint, "text": one.text} for one in told]}
+
+    def download(self, shown: str | None, form: str, inside: bool) -> tuple[Any, Any]:
+        """The picture as a file."""
+        kind = str(form).upper()
+
+        def made(run: Run) -> tuple[str, str, bytes]:
+            media, suffix = _MEDIA.get(kind, _MEDIA["PNG"])
+            return _name(run, suffix), media, file_bytes(run, kind, metadata=bool(inside))
+
+        return self._file(shown, made)
+
+    def share(self, shown: str | None) -> tuple[Any, Any]:
+        """The picture as a page."""
+        return self._file(shown, lambda run: (_name(run, ".html"), "text/html", share_page(run).encode()))
+
+    def sheet(self, shown: str | None) -> tuple[Any, Any]:
+        """All words side by side, as one picture."""
+
+        def made(run: Run) -> tuple[str, str, bytes]:
+            from ui.web.figure import side_by_side
+
+            if run.maps is None:
+                raise BadValue("maps", None, "kept", "A smaller picture, or fewer words, keeps them")
+            return _name(run, "-words.png"), "image/png", png(side_by_side(run))
+
+        return self._file(shown, made)
+
+    def _file(self, shown: str | None, made: Callable[[Run], tuple[str, str, bytes]]) -> tuple[Any, Any]:
+        try:
+            name, media, data = made(self._studio.runs.get(shown))
+        except Exception as error:  # noqa: BLE001  told on the page, and logged where it is nobody's mistake
+            text = "Draw a picture first." if shown is None else sentence(error)
+            return gr.skip(), status("failed", text)
+        encoded = base64.b64encode(data).decode("ascii")
+        told = status("idle", f"{name}, {len(data) / 1024:.0f} kB.")
+        return {"name": name, "media": media, "data": encoded, "number": next(_count)}, told
+
+    def dropped(self, model: str, event: gr.EventData) -> tuple[Any, ...]:
+        """A picture's or recipe's settings come back into the form, with a list of what could not be brought."""
+        settings = len(self._page.settings.all) + 5
+        skips = (gr.skip(),) * settings
+        try:
+            imported = read_dropped(event._data.get("name"), event._data.get("data"), self._studio)
+        except Exception as error:  # noqa: BLE001  as above
+            text = sentence(error)
+            return *skips, {"text": text}, status("failed", text), gr.skip(), gr.skip(), gr.skip()
+        recipe, notes = imported.recipe, list(imported.notes)
+        name = model_of(recipe)
+        if name is not None and name not in self._studio.models.names:
+            notes.append(f"It was drawn by the model {name}, which is not here; {model} is used.")
+            name = None
+        form = Form.of(recipe.source or recipe)
+        rest = carried(recipe)
+        edits = [dict(one) for one in recipe.document().get("edits", [])]  # type: ignore[attr-defined]
+        if edits or recipe.source is not None:
+            notes.append("Its edits come back in Edit once the picture that they change is drawn: press Draw.")
+        init = recipe.init
+        if init is not None and init.data is None:
+            notes.append("The picture that it began with is not inside; choose it again in Edit.")
+            init = None
+        base = None if not rest else replace(recipe, model=None, edits=(), source=None, init=None, mask=None).to_json()
+        values = [getattr(form, field) for field in Form.__slots__]
+        begin = None if init is None else {"src": None, "text": f"The picture's own, {init.width}×{init.height}."}
+        return (
+            *values,
+            name or model,
+            base,
+            {"fields": list(rest)},
+            gr.Button(visible=bool(rest)),
+            form.seed != "",
+            {"text": "Its settings are back." if not notes else "Its settings are back, but:", "notes": notes},
+            status("idle", "Settings are back: Draw makes the picture again."),
+            edits,
+            init,
+            begin,
+        )
+
+
+def read_dropped(name: object, data: object, studio: Studio) -> Imported:
+    """The recipe in a dropped file. It is read from a file of our own, never from a path that came. Raises BadValue."""
+    suffix = Path(str(name)).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise BadValue("file", str(name)[-60:], "a .png, .jpg, .webp or .json")
+    if not isinstance(data, str):
+        raise BadValue("file", type(data).__name__, "a file's bytes as base64")
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except binascii.Error as error:
+        raise BadValue("file", "text", "base64", str(error)) from error
+    with tempfile.TemporaryDirectory(prefix="xattn-") as folder:
+        path = Path(folder) / f"dropped{suffix}"
+        path.write_bytes(raw)
+        try:
+            imported = read_any(path)
+        except BadValue as error:
+            if error.got == str(path):
+                raise BadValue("file", str(name)[-60:], error.expected, error.remedy) from error
+            raise
+    studio.limits.check_recipe(replace(imported.recipe, width=None, height=None))
+    return imported
+
+
+def _name(run: Run, suffix: str) -> str:
+    return f"{slug(run.recipe.prompt)}-{run.recipe.seed}{suffix}"

@@ -1,0 +1,101 @@
+"""What happens in the area Make, and what the whole page shares: drawing, stopping, the strip, the model."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from pipelines.assets import Asset
+from pipelines.recipe import Recipe
+from ui.web.begin import mask_for
+from ui.web.forms import Form
+from ui.web.ledger_view import vocabulary_view
+from ui.web.page import Page
+from ui.web.studio import Happening, Studio
+from ui.web.telling import QUIET, Teller, Told, session_of
+
+
+class MakeEvents:
+    """Handlers; each takes what its components hold."""
+
+    def __init__(self, page: Page, studio: Studio, teller: Teller) -> None:
+        self._page, self._studio, self._teller = page, studio, teller
+
+    def wire(self, blocks: gr.Blocks) -> None:
+        """Connect them; to be called inside the gr.Blocks."""
+        page, teller = self._page, self._teller
+        inputs = [
+            *page.settings.all,
+            page.lock,
+            page.count,
+            page.model,
+            page.base,
+            page.run,
+            page.edit.picture,
+            page.edit.masked,
+            page.edit.painted,
+        ]
+        page.draw.click(self.draw, inputs, teller.outputs, trigger_mode="multiple", concurrency_limit=None, **QUIET)
+        page.stop.click(self.stop, None, None, queue=False, **QUIET)
+        page.dice.click(self.dice, None, [page.settings.seed, page.lock], queue=False, **QUIET)
+        # typing is met in the browser (js/chips.js); this is for prompts that come from elsewhere
+        page.settings.prompt.change(None, [page.settings.prompt], None, js="(text) => window.xattnLedger?.(text)")
+        page.strip.pick(self.pick, None, teller.outputs, queue=False, **QUIET)
+        page.reset.click(self.drop_carried, None, [page.base, page.carried, page.reset], queue=False, **QUIET)
+        timer = gr.Timer(0.5)
+        timer.tick(self.ready, None, [page.notice, page.words, page.chips, timer], queue=False, **QUIET)
+        page.model.input(self.choose_model, [page.model], [page.notice], queue=False, **QUIET)
+        blocks.unload(self.leave)
+
+    def draw(self, request: gr.Request, *values: Any) -> Iterator[Told]:
+        """From the form to a picture, telling what happens meanwhile."""
+        *form_values, lock, count, model, base, shown, picture, masked, painted = values
+
+        def begin(session: str) -> Iterator[Happening]:
+            form = Form(*form_values)
+            if not lock:
+                form = replace(form, seed="")
+            init: Asset | None = picture
+            mask = mask_for(init, painted) if init is not None and masked else None
+            recipe = form.recipe(None if base is None else Recipe.from_json(base), init=init, mask=mask)
+            return self._studio.draw(session, recipe, count=int(count), model=model)
+
+        yield from self._teller.tell(request, shown, begin)
+
+    def stop(self, request: gr.Request) -> None:
+        """Stop what this tab draws."""
+        self._studio.line.stop(session_of(request))
+
+    def leave(self, request: gr.Request) -> None:
+        """The tab is closed."""
+        self._studio.leave(session_of(request))
+
+    def dice(self) -> tuple[str, bool]:
+        """Another seed, which the next picture has."""
+        return str(secrets.randbelow(2**32)), True
+
+    def pick(self, request: gr.Request, event: gr.EventData) -> Told:
+        """A picture of the strip."""
+        return self._teller.show(request, event._data.get("id"))
+
+    def drop_carried(self) -> tuple[Any, ...]:
+        """Forget what a dropped picture brought that the form has no place for."""
+        return None, {"fields": []}, gr.Button(visible=False)
+
+    def ready(self) -> tuple[Any, ...]:
+        """Whether the model is there; until then this is asked again."""
+        pipe = self._studio.models.loaded
+        if pipe is None:
+            return {"text": self._studio.models.notice}, gr.skip(), gr.skip(), gr.skip()
+        words = vocabulary_view(pipe.model.vocabulary)
+        return {"text": ""}, words, {"ready": pipe.model.ref.name}, gr.Timer(active=False)
+
+    def choose_model(self, name: str) -> dict[str, Any]:
+        """Another model is chosen: it is loaded when it is drawn with."""
+        held = self._studio.models.loaded
+        same = held is not None and held.model.ref.name == name
+        return {"text": "" if same else f"{name} is loaded when you draw."}
