@@ -45,13 +45,15 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One pass: `latent` (height, width), steps, sigma before each step, K of each key source, where tensors live."""
+    """One pass: `latent` (height, width), steps, sigma before each step, K of each key source, where tensors live, and the
+    dtype of the programs' numbers."""
 
     latent: tuple[int, int]
     steps: int
     sigmas: tuple[float, ...]
     tokens: Mapping[str, int]
     device: torch.device
+    dtype: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,7 @@ class Programs:
             queries=math.prod(kind.grid),
             keys="text" if kind.cross else "self",
             tokens=self._setting.tokens if kind.cross else {},
+            dtype=self._setting.dtype,
             device=self._setting.device,
         )
 

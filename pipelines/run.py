@@ -29,6 +29,7 @@ from pipelines.stats import StatsClock
 from pipelines.step_text import Further, said
 from xattn.errors import BadValue
 from xattn.sites import Role, Row
+from xattn.tiled import working_dtype
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +135,8 @@ def prepare(model: Model, batch: Batch, capture: Capture | None) -> Run:
         tokens = {"text": chunks * length}
         tokens |= {source.name: source.chunks * length * len(source.rows[0]) for source in further}
         scheduler = scheduler_of(stage[0], model)
-        setting = Setting(_cells(stage[0], model), stage[0].runs, scheduler.sigmas, tokens, torch.device(model.device))
+        latent, device, dtype = _cells(stage[0], model), torch.device(model.device), working_dtype(model.dtype)
+        setting = Setting(latent, stage[0].runs, scheduler.sigmas, tokens, device, dtype)
         programs = Programs(pictures, rows, model.unet.sites, setting, watchers)
         made.append(Pass(stage, before, further, programs))
         before += stage[0].runs
