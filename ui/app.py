@@ -10,6 +10,7 @@ from ui.commands.batch import batch
 from ui.commands.demo import demo
 from ui.commands.doctor import doctor
 from ui.commands.explain import explain
+from ui.commands.export import export
 from ui.commands.generate import generate
 from ui.commands.maps import maps
 from ui.commands.ui import ui
@@ -35,6 +36,7 @@ app.command()(explain)
 app.command()(doctor)
 app.command()(demo)
 app.command()(ui)
+app.command()(export)
 
 
 def _version(wanted: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from ui.web.endpoints import add_endpoints
 from ui.web.limits import Limits
 from ui.web.models import Models
 from ui.web.page import build_page
@@ -39,6 +40,7 @@ def build(studio: Studio) -> gr.Blocks:
     with gr.Blocks(title="xattn", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as blocks:
         page = build_page(studio)
         wire(page, studio, blocks)
+        add_endpoints(studio)
     return blocks
 
 
