@@ -1,53 +1,64 @@
-"""Watch where words look while a picture is drawn.
-
-A word's map is its column of the probabilities, P · one-hot, at every cross-attention site. It is read by a product
-of its own (xattn/reading.py), so watching never changes a bit of the picture, and it is added up as it comes, so
-memory grows with the words and the axes that are kept and, unless "step" is one of them, not with the steps.
-"""
+"""What to keep of the attention while a picture is drawn; recorder.py keeps it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
-
 from pipelines import checks
-from pipelines.attention_maps import AttentionMaps, Made
+from pipelines.asked import Place, Probe, check_place
+from pipelines.attention_maps import Axis
 from pipelines.ledger import Ledger, Phrase, phrase_parts
-from pipelines.watching import Columns, Watcher
+from pipelines.where import REST
 from xattn.errors import BadValue, UnknownName, UnknownWord
-from xattn.maps import AXES, Accumulator, Axis
+from xattn.maps import DTYPES, LEVELS_BYTES, REDUCTIONS, Dtype, Reduce
 from xattn.sites import AttentionSite
 
+AXES: tuple[Axis, ...] = ("step", "layer", "head", "resolution")
 SMALL = 16
 """Maps are at most a quarter of the latent's side, but not smaller than this where the latent is not."""
+READ = 1024
+"""Where every place's self-attention is kept, sites of at most so many places are read: more would cost as much again
+as all attention does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What to keep of the cross-attention.
+    """What to keep of the attention.
 
-    words: words and phrases of the prompt, or "*" for each of its words
-    keep: axes that stay apart, of "step", "layer" and "head"; the mean (or sum) is taken over the others
+    words: words and phrases of the prompt, and Probe("sky") for what is not in it; "*" stands for each word of the
+        prompt, alone or among others. With "*" what the words leave is kept too (AttentionMaps.rest)
+    keep: axes that stay apart: "step", "layer" or "resolution" (the layers of one grid together), "head"; `reduce` is
+        over the others
     measure: a phrase of several tokens has the sum of their columns ("mass") or their mean ("mean", as Tang et al.
         2022, DAAM)
-    reduce: "mean" or "sum" over what is not kept, each head of each layer and step counting once
+    reduce: "mean" or "sum" over what is not kept, each head of each layer and step counting once; "daam" is the sum
+        over steps of the mean over layers and heads (`Capture.daam`)
     resolution: the longer side of the maps; None is a quarter of the latent's, at least 16; "native" the latent's own
     role: the rows that are watched, those with the prompt or those with the negative prompt
     at: "edited" reads the attention that the picture is made with, "model" what it would be at each site without the
         edits there; without edits both are one
+    dtype: what is stored: "float32"; "float16", off by at most 2^-11 of each map's greatest; "uint8", by 1/510 of its
+        range. Maps whose sum still grows are float32.
+    places: points (x, y) in fractions of the picture, boxes or painted regions: where each looks in the picture
+        (AttentionMaps.places) and how it shares out its attention among the words (AttentionMaps.where), exactly
+    self_attention: keep where each place of a coarse grid (the longer side 16) looks, over all layers and heads:
+        66 kB in uint8, once, or a step where "step" is kept (AttentionMaps.grid). It is read at sites of at most 1,024
+        places, at the coarsest where there are none.
     """
 
-    words: tuple[Phrase, ...] | Literal["*"] = "*"
+    words: tuple[Phrase | Probe, ...] | Literal["*"] = "*"
     keep: tuple[Axis, ...] = ()
     measure: Literal["mass", "mean"] = "mass"
-    reduce: Literal["mean", "sum"] = "mean"
+    reduce: Reduce = "mean"
     resolution: int | Literal["native"] | None = None
     role: Literal["cond", "uncond"] = "cond"
     at: Literal["model", "edited"] = "edited"
+    dtype: Dtype = "float32"
+    places: tuple[Place, ...] = ()
+    self_attention: bool = False
 
     def __post_init__(self) -> None:
         words: object = self.words
@@ -56,31 +67,58 @@ class Capture:
         for axis in self.keep:
             if axis not in AXES:
                 raise UnknownName("axis", axis, AXES)
+        if {"layer", "resolution"} <= set(self.keep):
+            raise BadValue("keep", self.keep, '"layer" or "resolution", which is layers taken together')
         for name, value, known in (
             ("measure", self.measure, ("mass", "mean")),
-            ("reduce", self.reduce, ("mean", "sum")),
+            ("reduce", self.reduce, REDUCTIONS),
             ("role", self.role, ("cond", "uncond")),
             ("at", self.at, ("model", "edited")),
+            ("dtype", self.dtype, tuple(DTYPES)),
         ):
             if value not in known:
                 raise UnknownName(name, value, known)
         if self.resolution not in (None, "native"):
             checks.whole("resolution", self.resolution, 1, 512)
+        if self.probes and self.role == "uncond":
+            raise BadValue("role", self.role, '"cond" where words has a Probe, which stands beside the prompt')
+        if not isinstance(self.places, tuple):
+            raise BadValue("places", self.places, "a tuple of places, such as ((0.5, 0.25),)")
+        places = tuple(check_place("places", place) for place in self.places)
+        object.__setattr__(self, "places", places)  # frozen: points become floats while it is being made
+
+    @classmethod
+    def daam(cls, words: tuple[Phrase, ...] | Literal["*"] = "*") -> Capture:
+        """Heat maps as Tang et al. 2022, "What the DAAM", define them.
+
+        Each map is brought to the latent's grid by bicubic interpolation clamped at 0; the mean over layers and heads,
+        the sum over steps; a word is the mean of its tokens.
+        """
+        return cls(words, measure="mean", reduce="daam", resolution="native")
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """The concepts that have keys of their own."""
+        return tuple(dict.fromkeys(word for word in self.words if isinstance(word, Probe)))
+
+    @property
+    def whole(self) -> bool:
+        """Whether all words are asked for, and what they leave with them."""
+        return "*" in self.words
 
     def phrases(self, *ledgers: Ledger) -> tuple[Phrase, ...]:
         """The phrases that are meant in a prompt, which has several ledgers where it changes over the steps.
 
         Raises UnknownWord, which lists the words that are there.
         """
-        if self.words == "*":
-            return tuple(dict.fromkeys(phrase for ledger in ledgers for phrase in _every_word(ledger)))
-        for phrase in self.words:
-            if len(ledgers) == 1:
-                ledgers[0].columns(phrase)
-            elif not any(_columns(ledger, phrase) for ledger in ledgers):
-                listed = dict.fromkeys(word.text for ledger in ledgers for word in ledger.words)
-                raise UnknownWord(phrase_parts(phrase)[0], tuple(listed))
-        return tuple(dict.fromkeys(self.words))
+        found: dict[Phrase, None] = {}
+        for word in self.words:
+            if word == "*":
+                found.update(dict.fromkeys(phrase for ledger in ledgers for phrase in _every_word(ledger)))
+            elif not isinstance(word, Probe):
+                _check_word(word, ledgers)
+                found[word] = None
+        return tuple(found)
 
     def size(self, latent: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the maps of a latent of that height and width."""
@@ -90,6 +128,62 @@ class Capture:
         else:
             wanted = self.resolution or min(longest, max(SMALL, math.ceil(longest / 4)))
         return max(1, round(latent[0] * wanted / longest)), max(1, round(latent[1] * wanted / longest))
+
+    def coarse(self, latent: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the grid whose every place's self-attention is kept."""
+        factor = min(1.0, SMALL / max(latent))
+        return max(1, round(latent[0] * factor)), max(1, round(latent[1] * factor))
+
+    def nbytes(self, words: int, latent: tuple[int, int], steps: int, sites: Sequence[AttentionSite]) -> int:
+        """Bytes that the maps of one picture will have.
+
+        words: how many are watched, phrases and probes (`phrases`, `probes`). latent: (height, width) of the last pass.
+        steps: of all passes. sites: of the UNet.
+        """
+        cross, own = [site for site in sites if site.cross], [site for site in sites if not site.cross]
+        height, width = self.size(latent)
+        rest = len(REST) if self.whole and self.measure == "mass" else 0
+        total = (words + rest) * self._slices(steps, cross) * self._bytes(height * width)
+        if self.places:
+            said = words - len(self.probes) + len(REST)
+            total += len(self.places) * self._slices(steps, own) * self._bytes(height * width)
+            total += len(self.places) * self._slices(steps, cross) * self._bytes(said)
+        if self.self_attention:
+            cells = math.prod(self.coarse(latent))
+            total += cells * (steps if "step" in self.keep else 1) * self._bytes(cells)
+        return total
+
+    def _slices(self, steps: int, sites: Sequence[AttentionSite]) -> int:
+        layers = len({site.downsampling for site in sites}) if "resolution" in self.keep else 1
+        layers = len(sites) if "layer" in self.keep else layers
+        heads = max(site.heads for site in sites) if "head" in self.keep else 1
+        return (steps if "step" in self.keep else 1) * layers * heads
+
+    def _bytes(self, cells: int) -> int:
+        return cells * DTYPES[self.dtype] + (0 if self.dtype == "float32" else LEVELS_BYTES)
+
+    def check_sites(self, sites: Sequence[AttentionSite]) -> None:
+        """Raise BadValue where heads are kept but not the layers, whose numbers of heads differ."""
+        if "head" not in self.keep or "layer" in self.keep:
+            return
+        for kind in (True, False):
+            by_grid: dict[int, set[int]] = {}
+            for site in sites:
+                if site.cross is kind:
+                    grid = site.downsampling if "resolution" in self.keep else 0
+                    by_grid.setdefault(grid, set()).add(site.heads)
+            if any(len(heads) > 1 for heads in by_grid.values()):
+                every = ", ".join(map(str, sorted(set().union(*by_grid.values()))))
+                remedy = f"Its layers have {every} heads, and head 0 of one has nothing to do with that of another"
+                raise BadValue("keep", self.keep, '"layer" with "head" on this model', remedy)
+
+
+def _check_word(word: Phrase, ledgers: Sequence[Ledger]) -> None:
+    if len(ledgers) == 1:
+        ledgers[0].columns(word)
+    elif not any(columns(ledger, word) for ledger in ledgers):
+        listed = dict.fromkeys(known.text for ledger in ledgers for known in ledger.words)
+        raise UnknownWord(phrase_parts(word)[0], tuple(listed))
 
 
 def _every_word(ledger: Ledger) -> tuple[Phrase, ...]:
@@ -102,7 +196,7 @@ def _every_word(ledger: Ledger) -> tuple[Phrase, ...]:
     return tuple(phrases)
 
 
-def _columns(ledger: Ledger, phrase: Phrase) -> tuple[int, ...]:
+def columns(ledger: Ledger, phrase: Phrase) -> tuple[int, ...]:
     """The columns of a phrase; none where the prompt does not say it at this step."""
     try:
         return ledger.columns(phrase)
@@ -110,97 +204,11 @@ def _columns(ledger: Ledger, phrase: Phrase) -> tuple[int, ...]:
         return ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Watched:
-    """One picture of the run: its row, its phrases, and what has been added up."""
-
-    row: int
-    phrases: tuple[Phrase, ...]
-    sums: Accumulator
-
-
-class Recorder:
-    """One run's watching: whose words, and the sums that their maps go to.
-
-    ledgers: by row of the batch, what its prompt says at each step of the first pass, or once where nothing changes
-    latent: (height, width) of the last pass: the words of all passes are the same, and so is the shape of the picture
-    """
-
-    def __init__(
-        self,
-        capture: Capture,
-        ledgers: Mapping[int, tuple[Ledger, ...]],
-        sites: Sequence[AttentionSite],
-        latent: tuple[int, int],
-    ) -> None:
-        self._capture = capture
-        self._heads = max(site.heads for site in sites if site.cross)
-        self._watched = [
-            _Watched(
-                row,
-                capture.phrases(*said),
-                Accumulator(capture.size(latent), keep=capture.keep, reduce=capture.reduce, rows=[row]),
-            )
-            for row, said in ledgers.items()
-        ]
-
-    def watcher(self, ledgers: Mapping[int, tuple[Ledger, ...]], before: int = 0) -> Watcher:
-        """What reads the words in one pass, which `before` steps of other passes precede."""
-        # A set of columns is read once for all rows in which a phrase has the same, step by step (one step, where the
-        # prompt never changes). What is not said at a step has none there.
-        sets: dict[tuple[tuple[int, ...], ...], int] = {}
-        places: list[list[int]] = []
-        for watched in self._watched:
-            said = ledgers[watched.row]
-            steps = [tuple(_columns(ledger, phrase) for ledger in said) for phrase in watched.phrases]
-            places.append([sets.setdefault(columns, len(sets)) for columns in steps])
-        return _Words(self._capture, tuple(self._watched), tuple(sets), tuple(map(tuple, places)), before)
-
-    def maps(self) -> tuple[AttentionMaps, ...]:
-        """What has been seen so far, one value a picture; may be asked after any step."""
-        capture = self._capture
-        made = Made(measure=capture.measure, reduce=capture.reduce, role=capture.role, heads=self._heads)
-        return tuple(AttentionMaps.of(watched.phrases, watched.sums.result(), made) for watched in self._watched)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Words:
-    """Reads the words of a capture in one pass."""
-
-    capture: Capture
-    watched: tuple[_Watched, ...]
-    sets: tuple[tuple[tuple[int, ...], ...], ...]
-    places: tuple[tuple[int, ...], ...]
-    before: int
-    keys: str = "text"
-
-    @property
-    def at(self) -> Literal["model", "edited"]:
-        return self.capture.at
-
-    @property
-    def mean(self) -> bool:
-        return self.capture.measure == "mean"
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        return tuple(watched.row for watched in self.watched)
-
-    def sees(self, site: AttentionSite) -> bool:
-        return site.cross
-
-    def columns(self, index: int) -> Columns:
-        return tuple(steps[0] if len(steps) == 1 else steps[index] for steps in self.sets)
-
-    def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
-        for watched, mine in zip(self.watched, self.places, strict=True):
-            watched.sums.add(taps[..., list(mine)], grid, step=self.before + index, layer=site.name)
-
-
-def wanted(words: Sequence[Phrase] | Literal["*"], maps: Capture | None) -> Capture | None:
+def wanted(words: Sequence[Phrase | Probe] | Literal["*"], maps: Capture | None) -> Capture | None:
     """The capture that `words` and `maps` of a call ask for together. Raises BadValue."""
-    if isinstance(words, str) and words != "*":
-        words = (words,)
+    given: object = words
+    if isinstance(given, Probe) or (isinstance(given, str) and given != "*"):
+        words = (given,)
     if not words:
         return maps
     if maps is None:

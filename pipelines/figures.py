@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines.attention_maps import AttentionMaps, scaled
-from pipelines.ledger import Phrase
-from xattn.errors import UnknownName
+from pipelines.asked import Asked, label
+from pipelines.attention_maps import AttentionMaps, Axis, scaled
+from pipelines.files import write_whole
+from pipelines.sheet import COLORMAP, LINE, Bar, Panel, Row, fitted, sheet, shortened
+from pipelines.sheet import INK as INK
+from pipelines.sheet import PAPER as PAPER
+from pipelines.sheet import QUIET as QUIET
+from pipelines.techniques.values import Box
+from pipelines.where import REST, Where
+from xattn.errors import BadValue, UnknownName
 
-COLORMAP = "inferno"
-INK, PAPER, QUIET = (28, 28, 32), (255, 255, 255), (120, 120, 128)
-_SIDE = 320
-_GAP, _MARGIN, _TITLE = 20, 24, 44
+Scale = Literal["shared", "each"]
+Range = tuple[float, float]
+MOST = 10
+"""Panels beside each other; of more steps so many are shown, evenly spread, the first and the last among them."""
 
 
 def overlay(
@@ -24,7 +34,7 @@ def overlay(
     heat: NDArray[np.float32],
     *,
     opacity: float = 0.75,
-    between: tuple[float, float] | None = None,
+    between: Range | None = None,
 ) -> Image.Image:
     """The picture in grey with a map over it: the warmer, the more a place looked at the word.
 
@@ -45,64 +55,161 @@ def contact_sheet(
     image: Image.Image,
     maps: AttentionMaps,
     *,
-    words: Sequence[Phrase] | None = None,
-    scale: Literal["shared", "each"] = "each",
+    words: Sequence[Asked] | None = None,
+    by: Axis | None = None,
+    scale: Scale = "each",
     title: str = "",
 ) -> Image.Image:
-    """The picture, then an overlay for each word, with the words over them and a colour bar.
+    """The picture, then an overlay for each word, with the words over them and a colour bar below.
 
-    scale: "each" draws every word from its own least value to its greatest; "shared" from nothing to the greatest of
-        all, so that words compare.
-    Raises UnknownName, UnknownWord.
+    by: an axis that was kept: a row for each word, along it that axis; heads stand in a row for each layer where layers
+        were kept too
+    scale: "each" draws every map from its own least value to its greatest; "shared" from nothing to the greatest of
+        all, so that maps compare.
+    Raises UnknownName, UnknownWord, BadValue.
     """
     if scale not in ("shared", "each"):
         raise UnknownName("scale", scale, ("shared", "each"))
     chosen = maps.words if words is None else tuple(words)
+    if by is not None:
+        return _by_axis(image, maps, chosen, by, scale)
     heats = [maps[word] for word in chosen]
-    between = (0.0, max(float(heat.max()) for heat in heats)) if scale == "shared" else None
-    panels = [(title or "picture", image.convert("RGB"))]
+    between = _shared(heats) if scale == "shared" else None
+    panels = [Panel(title or "picture", image.convert("RGB"))]
     panels += [
-        (maps.label(word), overlay(image, heat, between=between)) for word, heat in zip(chosen, heats, strict=True)
+        Panel(label(word), _laid_over(image, heat, between, 320)) for word, heat in zip(chosen, heats, strict=True)
     ]
-    return _row([(name, _fit(panel)) for name, panel in panels], scale)
+    return sheet([Row(tuple(panels))], _bar(between), indent=1)
 
 
-def _fit(image: Image.Image) -> Image.Image:
-    factor = _SIDE / max(image.size)
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    return image.resize(size, Image.Resampling.LANCZOS)
+def where_sheet(image: Image.Image, where: Where) -> Image.Image:
+    """A place on the picture, where it looks in the picture (where that was kept), and its words' shares as bars."""
+    side = 320
+    marked = _marked(fitted(image.convert("RGB"), side), where)
+    panels = [Panel(label(where.place), marked)]
+    if where.looks is not None:
+        panels.append(Panel("looks at", _marked(_laid_over(image, where.looks, None, side), where)))
+    panels.append(Panel("words' shares", _shares(where, (side, marked.height))))
+    return sheet([Row(tuple(panels))], None if where.looks is None else _bar(None), side=side, indent=1)
 
 
-def _row(panels: list[tuple[str, Image.Image]], scale: str) -> Image.Image:
-    height = max(panel.height for _, panel in panels)
-    width = sum(panel.width for _, panel in panels) + _GAP * (len(panels) - 1)
-    sheet = Image.new("RGB", (width + 2 * _MARGIN, height + _TITLE + 2 * _MARGIN + 22), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(22), ImageFont.load_default(14)
-    left = _MARGIN
-    for name, panel in panels:
-        draw.text((left, _MARGIN), _short(name, large, panel.width, draw), fill=INK, font=large)
-        sheet.paste(panel, (left, _MARGIN + _TITLE))
-        left += panel.width + _GAP
-    _bar(sheet, draw, small, scale, (_MARGIN + panels[0][1].width + _GAP, height + _TITLE + _MARGIN + 14))
-    return sheet
+def write_figure(image: Image.Image, path: str | Path) -> Path:
+    """Write a figure as .png or .pdf, whole or not at all. Raises BadValue for other names, CannotWrite."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".png", ".pdf"):
+        raise BadValue("path", str(path), "a name that ends in .png or .pdf")
+    buffer = io.BytesIO()
+    if suffix == ".pdf":
+        image.convert("RGB").save(buffer, format="PDF", resolution=144, quality=95)
+    else:
+        image.save(buffer, format="PNG", optimize=True)
+    return write_whole(path, buffer.getvalue())
 
 
-def _bar(sheet: Image.Image, draw: ImageDraw.ImageDraw, font: object, scale: str, at: tuple[int, int]) -> None:
-    """The colour bar, under the overlays: from nothing to the greatest share of attention."""
+def short_site(name: str) -> str:
+    """A site as a person reads it: "up_blocks.1.attentions.0.transformer_blocks.0.attn2" is "up 2.1"."""
+    found = re.match(r"(down|mid|up)_block(?:s\.(\d+))?\.attentions\.(\d+)\.transformer_blocks\.(\d+)", name)
+    if found is None:
+        return name
+    place, block, attention, depth = found.groups()
+    numbers = [] if block is None else [int(block) + 1, int(attention) + 1]
+    numbers += [int(depth) + 1] if depth != "0" else []
+    return f"{place} {'.'.join(map(str, numbers))}".strip()
+
+
+def _by_axis(image: Image.Image, maps: AttentionMaps, words: Sequence[Asked], by: Axis, scale: Scale) -> Image.Image:
+    made: list[tuple[str, list[tuple[str, NDArray[np.float32] | None]]]] = []
+    for word in words:
+        if by == "head" and maps.layers:
+            made += [
+                (f"{label(word)} · {short_site(one.layers[0])}", _heads(one, word, len(maps.heads)))
+                for one in maps.along("layer")
+            ]
+        else:
+            made.append((label(word), [(_named(one, by), one[word]) for one in _spread(maps.along(by))]))
+    heats = [heat for _, row in made for _, heat in row if heat is not None]
+    between = _shared(heats) if scale == "shared" else None
+    side = 160 if max(len(row) for _, row in made) <= 6 else 120
+    rows = []
+    for number, (name, row) in enumerate(made):
+        panels = [Panel("" if number else "picture", None if number else image.convert("RGB"))]
+        panels += [
+            Panel("" if number else title, None if heat is None else _laid_over(image, heat, between, side))
+            for title, heat in row
+        ]
+        rows.append(Row(tuple(panels), name))
+    return sheet(rows, _bar(between), side=side, indent=1)
+
+
+def _heads(maps: AttentionMaps, word: Asked, most: int) -> list[tuple[str, NDArray[np.float32] | None]]:
+    """One layer's heads, and nothing for those that it lacks."""
+    kept = maps.heads
+    return [(f"head {head}", maps.at(head=head)[word] if head in kept else None) for head in range(most)]
+
+
+def _named(maps: AttentionMaps, by: Axis) -> str:
+    if by == "step":
+        return f"{maps.times[0]:g} noise" if maps.times else f"step {maps.steps[0]}"
+    if by == "layer":
+        return short_site(maps.layers[0])
+    return f"head {maps.heads[0]}" if by == "head" else maps.resolutions[0]
+
+
+def _spread(every: tuple[AttentionMaps, ...]) -> tuple[AttentionMaps, ...]:
+    if len(every) <= MOST:
+        return every
+    return tuple(every[round(place * (len(every) - 1) / (MOST - 1))] for place in range(MOST))
+
+
+def _shared(heats: Sequence[NDArray[np.float32]]) -> Range:
+    return 0.0, max(float(heat.max()) for heat in heats)
+
+
+def _bar(between: Range | None) -> Bar:
+    if between is None:
+        return Bar("least", "most", "attention, each map on its own scale")
+    return Bar("0", f"{between[1]:.2g}", "share of a place's attention, one scale for all")
+
+
+def _laid_over(image: Image.Image, heat: NDArray[np.float32], between: Range | None, side: int) -> Image.Image:
+    # at the figure's size: a small picture enlarged afterwards would blur the map twice
+    return overlay(fitted(image, side), heat, between=between)
+
+
+def _marked(image: Image.Image, where: Where) -> Image.Image:
+    made, place = image.copy(), where.place
+    draw = ImageDraw.Draw(made)
+    if isinstance(place, tuple) and not isinstance(place[0], str):
+        x, y = float(place[0]) * made.width, float(place[1]) * made.height
+        for radius, width, color in ((9, 5, (20, 20, 24)), (8, 2, PAPER)):
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=color, width=width)
+    if isinstance(place, Box):
+        box = (place.left * made.width, place.top * made.height, place.right * made.width, place.bottom * made.height)
+        for grow, width, color in ((1, 4, (20, 20, 24)), (0, 2, PAPER)):
+            draw.rectangle((box[0] - grow, box[1] - grow, box[2] + grow, box[3] + grow), outline=color, width=width)
+    return made
+
+
+def _shares(where: Where, size: tuple[int, int]) -> Image.Image:
+    """Bars of a place's shares, the words first."""
+    told = [(label(word), share, INK) for word, share in where.words]
+    told += [(name, share, QUIET) for name in REST if (share := getattr(where, name)) is not None]
+    made = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(made)
+    high = min(34, size[1] // max(1, len(told)))
+    font = ImageFont.load_default(max(9, min(15, high - 8)))
+    most = max((abs(share) for _, share, _ in told), default=0.0) or 1.0
+    names = min(120, max((draw.textlength(name, font=font) for name, _, _ in told), default=0))
+    room = size[0] - names - 74
     from cmap import Colormap
 
-    ramp = np.asarray(Colormap(COLORMAP)(np.linspace(0, 1, 160, dtype=np.float32)))[None, :, :3]
-    bar = Image.fromarray(np.rint(ramp * 255).astype(np.uint8)).resize((160, 10))
-    sheet.paste(bar, at)
-    text = "attention: each word's least to its most" if scale == "each" else "attention: none to the most of all words"
-    draw.text((at[0] + 170, at[1] - 4), text, fill=QUIET, font=font)  # type: ignore[arg-type]
-
-
-def _short(text: str, font: object, width: int, draw: ImageDraw.ImageDraw) -> str:
-    """The text, cut with an ellipsis where it is wider than its panel."""
-    if draw.textlength(text, font=font) <= width:  # type: ignore[arg-type]
-        return text
-    while text and draw.textlength(f"{text}…", font=font) > width:  # type: ignore[arg-type]
-        text = text[:-1]
-    return f"{text}…"
+    ramp = np.asarray(Colormap(COLORMAP)(np.array([0.62, 0.3], dtype=np.float32)))[:, :3]
+    for place, (name, share, color) in enumerate(told):
+        middle = place * high + high // 2
+        draw.text((names, middle), shortened(name, font, names, draw), fill=color, font=font, anchor="rm")
+        left, tall = names + 10, max(3, high // 4)
+        draw.rectangle((left, middle - tall, left + room, middle + tall), fill=LINE)
+        fill = tuple(round(255 * part) for part in ramp[0 if color is INK else 1])
+        draw.rectangle((left, middle - tall, left + room * abs(share) / most, middle + tall), fill=fill)
+        draw.text((size[0], middle), f"{100 * share:.1f} %", fill=color, font=font, anchor="rm")
+    return made

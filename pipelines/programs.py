@@ -8,7 +8,7 @@ an edit's window opens or closes. So a step costs nothing here unless an edit ch
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NoReturn
@@ -23,10 +23,10 @@ from pipelines.techniques.fields import Fields
 from pipelines.techniques.here import Here, Said, Unsaid, holds
 from pipelines.techniques.live import Blend, LiveMaps
 from pipelines.techniques.values import WordMap
-from pipelines.watching import Columns, Watcher
+from pipelines.watching import Columns, RowWatcher, Watcher
 from xattn.compose import compose
 from xattn.errors import BadValue, UnknownWord
-from xattn.parts import Part, Watch
+from xattn.parts import Part, Watch, WatchRows
 from xattn.program import Program, StepProgram
 from xattn.sites import AttentionSite, Role, Row
 from xattn.space import Space
@@ -66,6 +66,7 @@ class _Kind:
     heads: int
     edits: tuple[tuple[int, int], ...]
     watchers: tuple[int, ...]
+    row_watchers: tuple[int, ...]
 
 
 class Programs:
@@ -78,6 +79,7 @@ class Programs:
         sites: Sequence[AttentionSite],
         setting: Setting,
         watchers: Sequence[Watcher] = (),
+        row_watchers: Sequence[RowWatcher] = (),
     ) -> None:
         self._pictures, self._rows, self._setting = pictures, rows, setting
         self._places = {(row.image, row.role): place for place, row in enumerate(rows)}
@@ -94,6 +96,8 @@ class Programs:
         ]
         self._check(tuple(sites))
         self._watchers: list[Watcher] = [*watchers, *self._live_watchers(sites)]
+        self._row_watchers = tuple(row_watchers)
+        self._row_taps: dict[tuple[int, _Kind, Hashable], tuple[Tensor, Tensor | None]] = {}
         self._kinds = {site.name: self._kind(site) for site in sites}
         self._made: dict[_Kind, dict[object, Program | None]] = {}
         self._rehearse()
@@ -105,7 +109,9 @@ class Programs:
         made = {kind: self._program(kind, index) for kind in dict.fromkeys(self._kinds.values())}
         sites = {name: made[kind] for name, kind in self._kinds.items()}
         doing = {name: program for name, program in sites.items() if program is not None}
-        return StepProgram(doing, record=partial(self._record, index)) if doing else None
+        if not doing:
+            return None
+        return StepProgram(doing, record=partial(self._record, index), record_rows=partial(self._record_rows, index))
 
     def keep(self, index: int, *latents: Tensor) -> tuple[Tensor, ...]:
         """Latents [images, c, h, w] after step `index`, where edits give places back to the source; masks are made of
@@ -138,6 +144,10 @@ class Programs:
                 watcher.take(index, site, grid, taps[..., start : start + count])
             start += count
 
+    def _record_rows(self, index: int, site: AttentionSite, grid: tuple[int, int], rows: tuple[Tensor, ...]) -> None:
+        for number, own in zip(self._kinds[site.name].row_watchers, rows, strict=True):
+            self._row_watchers[number].take(index, site, grid, own)
+
     # What is told before a run (explain.py)
 
     def busiest(self) -> int:
@@ -168,7 +178,8 @@ class Programs:
         acting = tuple(edit for edit in kind.edits if self._open(self._edits[edit], index))
         moving = index if any(self._edits[edit].moves for edit in acting) else None
         readings = self._readings[index] if acting else None
-        return acting, moving, readings, tuple(self._watchers[number].columns(index) for number in kind.watchers)
+        columns = tuple(self._watchers[number].columns(index) for number in kind.watchers)
+        return acting, moving, readings, columns, tuple(self._row_watchers[n].state(index) for n in kind.row_watchers)
 
     def _composed(self, kind: _Kind, index: int) -> Program | None:
         parts, space = self._parts(kind, index), self._space(kind)
@@ -189,7 +200,15 @@ class Programs:
             if columns:
                 weights = _weights(columns, space.width(watcher.keys), mean=watcher.mean).to(self._setting.device)
                 parts.append(Watch(weights, watcher.at, on=space.lanes(watcher.rows), keys=watcher.keys))
-        return parts
+        return parts + [self._watch_rows(number, kind, space, index) for number in kind.row_watchers]
+
+    def _watch_rows(self, number: int, kind: _Kind, space: Space, index: int) -> WatchRows:
+        watcher = self._row_watchers[number]
+        key = (number, kind, watcher.state(index))
+        if key not in self._row_taps:
+            self._row_taps[key] = watcher.tap(index, kind.grid, kind.downsampling)
+        weights, columns = self._row_taps[key]
+        return WatchRows(weights, columns, watcher.at, on=space.lanes((watcher.row,)))
 
     def _space(self, kind: _Kind) -> Space:
         return Space(
@@ -239,6 +258,7 @@ class Programs:
             site.heads,
             tuple(at for at, edit in self._edits.items() if edit.window.takes(site) and edit.at(site)),
             tuple(number for number, watcher in enumerate(self._watchers) if watcher.sees(site)),
+            tuple(number for number, watcher in enumerate(self._row_watchers) if watcher.sees(site)),
         )
 
     def _open(self, edit: Edit, index: int) -> bool:

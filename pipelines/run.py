@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipelines.batches import Batch, most_chunks
 from pipelines.canvas import make_canvas
-from pipelines.capture import Capture, Recorder
+from pipelines.capture import Capture
 from pipelines.denoise import denoise
 from pipelines.guidance.guide import Guide
 from pipelines.ledger import Ledger
@@ -22,11 +22,13 @@ from pipelines.programs import Drawn, Programs, Setting
 from pipelines.prompt import Reading, readings
 from pipelines.provenance import Provenance
 from pipelines.recipe import Recipe
+from pipelines.recorder import Recorder, WatchedPass, probe_sources
 from pipelines.results import Finished, Result, StepEvent
 from pipelines.schedulers import Scheduler, make_scheduler
 from pipelines.stages import Stage, stages
 from pipelines.stats import StatsClock
 from pipelines.step_text import Further, said
+from pipelines.watching import RowWatcher, Watcher
 from xattn.errors import BadValue
 from xattn.sites import Role, Row
 from xattn.tiled import working_dtype
@@ -122,22 +124,23 @@ def prepare(model: Model, batch: Batch, capture: Capture | None) -> Run:
         chunks = max(most_chunks(recipe, model.text)[number] for recipe in recipes)
         ledgers = _ledgers(stage, rows, chunks, model)
         further, keys = _further(stage, rows, chunks, model)
-        watchers = []
+        latent, length = _cells(stage[0], model), len(model.text.ledger("").tokens)
+        scheduler = scheduler_of(stage[0], model)
+        watching: tuple[Sequence[Watcher], Sequence[RowWatcher]] = ((), ())
         if capture is not None:
             seen = {row: ledgers[row] for row in _watched(capture, batch, rows)}
             recorder = recorder or Recorder(capture, seen, model.unet.sites, _cells(passes[-1][0], model))
-            watchers.append(recorder.watcher(seen, before))
+            probed, probes = probe_sources(capture, len(rows), chunks, model.text)
+            further = (*further, *probed)
+            watching = recorder.watchers(seen, WatchedPass(before, latent, scheduler.sigmas, chunks * length, probes))
         pictures = [
             Drawn(one.planned, _by_role(ledgers, rows, image), batch.sources[image], keys[image])
             for image, one in enumerate(stage)
         ]
-        length = len(model.text.ledger("").tokens)
-        tokens = {"text": chunks * length}
-        tokens |= {source.name: source.chunks * length * len(source.rows[0]) for source in further}
-        scheduler = scheduler_of(stage[0], model)
-        latent, device, dtype = _cells(stage[0], model), torch.device(model.device), working_dtype(model.dtype)
+        tokens = {"text": chunks * length} | {source.name: source.tokens(length) for source in further}
+        device, dtype = torch.device(model.device), working_dtype(model.dtype)
         setting = Setting(latent, stage[0].runs, scheduler.sigmas, tokens, device, dtype)
-        programs = Programs(pictures, rows, model.unet.sites, setting, watchers)
+        programs = Programs(pictures, rows, model.unet.sites, setting, *watching)
         made.append(Pass(stage, before, further, programs))
         before += stage[0].runs
     return Run(model, batch, tuple(made), recorder)

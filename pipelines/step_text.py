@@ -94,11 +94,17 @@ class Further:
 
     name: of the source. chunks: that each of its texts is filled up to
     rows: for each row the texts, joined along the tokens; None is what the row itself reads at the step
+    columns: which of the joined tokens are there; None is all of them
     """
 
     name: str
     chunks: int
     rows: tuple[tuple[Reading | None, ...], ...]
+    columns: tuple[int, ...] | None = None
+
+    def tokens(self, length: int) -> int:
+        """How many keys it has, where a chunk has `length`."""
+        return self.chunks * length * len(self.rows[0]) if self.columns is None else len(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,8 @@ def _encoded(
     for place, source in enumerate(further):
         texts = [one for entry in entries for one in entry.further[place]]
         hidden = text.encode(texts, emphasis=recipe.emphasis, clip_skip=recipe.clip_skip, chunks=source.chunks).hidden
-        sources[source.name] = hidden.unflatten(0, (len(entries), -1)).flatten(1, 2)
+        joined = hidden.unflatten(0, (len(entries), -1)).flatten(1, 2)
+        sources[source.name] = joined if source.columns is None else joined[:, list(source.columns)]
     return StepText(conditioning, unet.text_context(sources), added)
 
 

@@ -5,6 +5,7 @@ A watcher adds Watch parts to the programs of the sites that it reads, and so ch
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Literal, Protocol
 
 from torch import Tensor
@@ -42,3 +43,27 @@ class Watcher(Protocol):
 
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
         """One site's answer: [rows of the batch, heads, N, sets of columns]."""
+
+
+class RowWatcher(Protocol):
+    """What reads where some places of one picture look: rows of the probabilities, self-attention's too."""
+
+    @property
+    def at(self) -> Literal["model", "edited"]:
+        """Before all edits, or after them."""
+
+    @property
+    def row(self) -> int:
+        """The row of the batch that is read."""
+
+    def sees(self, site: AttentionSite) -> bool:
+        """Whether it reads at this site."""
+
+    def state(self, index: int) -> Hashable:
+        """What tells what it reads at step `index` from what it reads at others."""
+
+    def tap(self, index: int, grid: tuple[int, int], downsampling: int) -> tuple[Tensor, Tensor | None]:
+        """Weights [n, N] over the places of a grid (height, width), and columns [K, m] (xattn.parts.WatchRows)."""
+
+    def take(self, index: int, site: AttentionSite, grid: tuple[int, int], rows: Tensor) -> None:
+        """One site's answer: [rows of the batch, heads, n, K or m]."""
