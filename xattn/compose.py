@@ -116,7 +116,7 @@ class _Builder:
         for place, part in enumerate(self.parts):
             if isinstance(part, Watch) and part.at == "edited":
                 self.taps[place] = self._tap(part)
-        lanes = self.packer.lanes(self.blocks)
+        lanes = self.packer.lanes(_seen(self.blocks))
         if len(lanes) == 1 and lanes[0].plain and lanes[0].keys == self.space.keys:
             lanes = ()
         return Program(
@@ -330,13 +330,25 @@ class _Builder:
         """The program as it stands, for these outputs only."""
         blocks, _ = parted(self.blocks, set(lanes))
         ranks, _ = parted(self.ranks, set(lanes))
-        return Program(lanes=self.packer.lanes(blocks), ranks=tuple(self.packer.rank(rank) for rank in ranks))
+        return Program(lanes=self.packer.lanes(_seen(blocks)), ranks=tuple(self.packer.rank(rank) for rank in ranks))
 
     def _swap(self, old: Block, new: Block) -> None:
         self.blocks = [new if block is old else block for block in self.blocks]
 
     def _swap_rank(self, old: RankBlock, new: RankBlock) -> None:
         self.ranks = [new if rank is old else rank for rank in self.ranks]
+
+
+def _seen(blocks: list[Block]) -> list[Block]:
+    """Without lanes of which the output field leaves nothing: they need not be computed."""
+    made = []
+    for block in blocks:
+        nothing = torch.zeros(1) if block.field is None else (block.field == 0).all(dim=1)
+        if not bool(nothing.any()):
+            made.append(block)
+        elif len(nothing) > 1 and not bool(nothing.all()):
+            made.append(block.at([position for position, gone in enumerate(nothing.tolist()) if not gone]))
+    return made or blocks  # a program without lanes is the plain call
 
 
 def _rows(tensor: Tensor, outs: Numbers, place: dict[int, int]) -> Tensor:

@@ -101,7 +101,10 @@ class Cases:
         return p.TokenMap(self.noise(*self.maybe_per_lane(on, self.width, self.width)), on)
 
     def _left(self, on: Lanes) -> p.Part:
-        return p.OutputField(self._field(on) - 0.5, on)
+        field = self._field(on) - 0.5
+        if self.draw(st.booleans()):
+            field[: self.draw(st.integers(1, len(field)))] = 0.0  # whole lanes, or some places of all
+        return p.OutputField(field, on)
 
     def _add(self, on: Lanes) -> p.Part:
         return p.AddSource("image:0", self._field(on) if self.draw(st.booleans()) else None, on)

@@ -213,3 +213,18 @@ def test_a_route_to_itself_is_nothing_even_after_another() -> None:
     torch.testing.assert_close(output, probs @ value[:, [0, 0, 0, 0]], rtol=0, atol=1e-10)
     with pytest.raises(Conflict, match="Choose one"):
         compose([p.Route(value_from=(0, 0, 0, 0)), p.Route(value_from=(1,), on=(2,))], space)
+
+
+def test_lanes_of_which_nothing_is_left_are_not_computed() -> None:
+    gone = torch.zeros(4, 4)
+    gone[1] = RAMP
+    parts: list[Part] = [p.OutputField(gone), p.AddSource("image:0", RAMP, on=(0, 2, 3))]
+    program = compose(parts, TEXT)
+    assert program is not None
+    assert {lanes.keys: None if lanes.out is None else lanes.out.tolist() for lanes in program.lanes} == {
+        "text": [1],
+        "image:0": [0, 2, 3],
+    }
+    nothing = compose([p.OutputField(torch.zeros(4))], TEXT)
+    assert nothing is not None
+    assert nothing.lanes, "a program without lanes would be the plain call"
