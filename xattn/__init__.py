@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     from pipelines.techniques.here import Here as Here
     from pipelines.techniques.inject import Inject as Inject
     from pipelines.techniques.local_blend import LocalBlend as LocalBlend
+    from pipelines.techniques.neg_pip import NegPip as NegPip
     from pipelines.techniques.paint_map import PaintMap as PaintMap
+    from pipelines.techniques.paint_with_words import PaintWithWords as PaintWithWords
     from pipelines.techniques.refine import Refine as Refine
+    from pipelines.techniques.regions import Region as Region
+    from pipelines.techniques.regions import Regions as Regions
     from pipelines.techniques.replace import Replace as Replace
     from pipelines.techniques.reweight import Reweight as Reweight
     from pipelines.techniques.values import Box as Box
@@ -85,14 +89,18 @@ _HOME = {
     "KeyValue": "xattn.module",
     "LocalBlend": "pipelines.techniques.local_blend",
     "ModelRef": "pipelines.recipe",
+    "NegPip": "pipelines.techniques.neg_pip",
     "NonFinite": "xattn.errors",
     "PaintMap": "pipelines.techniques.paint_map",
+    "PaintWithWords": "pipelines.techniques.paint_with_words",
     "Phrase": "pipelines.ledger",
     "Pipeline": "pipelines.pipeline",
     "Program": "xattn.program",
     "Provenance": "pipelines.provenance",
     "Recipe": "pipelines.recipe",
     "Refine": "pipelines.techniques.refine",
+    "Region": "pipelines.techniques.regions",
+    "Regions": "pipelines.techniques.regions",
     "Replace": "pipelines.techniques.replace",
     "Result": "pipelines.results",
     "Reweight": "pipelines.techniques.reweight",
@@ -138,14 +146,18 @@ __all__ = [
     "KeyValue",
     "LocalBlend",
     "ModelRef",
+    "NegPip",
     "NonFinite",
     "PaintMap",
+    "PaintWithWords",
     "Phrase",
     "Pipeline",
     "Program",
     "Provenance",
     "Recipe",
     "Refine",
+    "Region",
+    "Regions",
     "Replace",
     "Result",
     "Reweight",

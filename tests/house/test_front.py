@@ -19,7 +19,7 @@ PUBLIC = [
     "Attention", "AttentionSite", "Backend", "KeyValue", "Program", "Row", "StepProgram", "attend",
     "Finished", "ModelRef", "Pipeline", "Provenance", "Recipe", "Result", "RunStats", "StepEvent",
     "Alignment", "Inject", "LocalBlend", "Refine", "Replace", "Reweight",
-    "PaintMap",
+    "PaintMap", "PaintWithWords", "Region", "Regions", "NegPip",
     "Box", "Edit", "Here", "Phrase", "Strength", "Window", "WordMap", "check_strength", "check_word",
     "Asset", "AttentionMaps", "Capture", "Upscale", "batch", "contact_sheet", "overlay",
     "BadModel", "BadValue", "Cancelled", "CannotWrite", "Conflict", "NonFinite",
