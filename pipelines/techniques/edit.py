@@ -34,14 +34,14 @@ EVERYWHERE = Window()
 class Live:
     """A word whose map an edit needs while the picture is drawn.
 
-    of: whose prompt and rows; at: before all edits, "model", or after them, "edited"
+    of: whose prompt and rows; at: before all edits, "model", so that an edit does not follow itself, or after, "edited"
     grid: which sites: "every"; "16", those of the coarsest grid with at least 16 cells along its longer side (of the
         finest, where none has so many); "1/4", those of a grid with a quarter of the latent's side
     """
 
     word: Phrase
     of: Literal["own", "source"] = "own"
-    at: Literal["model", "edited"] = "edited"
+    at: Literal["model", "edited"] = "model"
     grid: Literal["every", "16", "1/4"] = "every"
 
     def downsampling(self, grids: Sequence[int], latent: tuple[int, int]) -> int | None:
