@@ -65,7 +65,7 @@ def draw(
         start += len(part)
         if not any(item.hash in wanted for item in part):
             continue
-        for event in _part(pipe, part, wanted, capture, cancel):
+        for event in _part(pipe, part, size, wanted, capture, cancel):
             if isinstance(event, Smaller):
                 # nothing of this part was given yet: it begins again, smaller
                 size, start = event.size, start - len(part)
@@ -75,6 +75,7 @@ def draw(
 def _part(
     pipe: Pipeline,
     part: Sequence[Item],
+    size: int,
     wanted: frozenset[str],
     capture: Capture | None,
     cancel: threading.Event | None,
@@ -82,15 +83,15 @@ def _part(
     message = ""
     for _ in range(TRIES):
         try:
-            yield from _once(pipe, part, wanted, capture, cancel)
+            yield from _once(pipe, part, size, wanted, capture, cancel)
             return
         except Cancelled:
             raise
         except Exception as error:  # noqa: BLE001  whatever a run fails with is told, and recorded
             message, short = _said(error), is_out_of_memory(error)
         _let_go(pipe)
-        if short and len(part) > 1:
-            yield Smaller(-(-len(part) // 2))
+        if short and size > 1:
+            yield Smaller(min(size, len(part) + 1) // 2)
             return
     if len(part) == 1:
         yield Broken(part[0], message, TRIES)
@@ -98,20 +99,21 @@ def _part(
     # one of them breaks the others' run: each alone, so that only that one is lost
     for item in part:
         if item.hash in wanted:
-            yield from _part(pipe, [item], wanted, capture, cancel)
+            yield from _part(pipe, [item], 1, wanted, capture, cancel)
 
 
 def _once(
     pipe: Pipeline,
     part: Sequence[Item],
+    size: int,
     wanted: frozenset[str],
     capture: Capture | None,
     cancel: threading.Event | None,
 ) -> Iterator[Step | Drawn]:
-    from pipelines.pipeline import Finished
+    from pipelines.results import Finished
 
     recipes = [item.recipe for item in part]
-    for event in pipe.stream(recipes, maps=capture, batch_size=len(part), cancel=cancel):
+    for event in pipe.stream(recipes, maps=capture, batch_size=size, cancel=cancel):
         if isinstance(event, Finished):
             pairs = zip(part, event.results, strict=True)
             yield Drawn(tuple((item, result) for item, result in pairs if item.hash in wanted))

@@ -127,6 +127,29 @@ def read_lines(path: Path) -> Iterator[bytes]:
         raise BadValue("out", str(path), "a manifest that can be read", f"The system says: {reason}") from error
 
 
+class Tail:
+    """What comes to a file of JSON lines from now on, whoever writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._end = path.stat().st_size if path.exists() else 0
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """The objects of whole lines that have come since the last call."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._end)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._end += len(whole)
+        for line in whole.splitlines():
+            with contextlib.suppress(ValueError):  # half a line, of a process that died
+                record = json.loads(line)
+                if isinstance(record, dict):
+                    yield record
+
+
 class Lines:
     """A file of JSON lines, opened to append. Each `append` is on the disk when it returns, whole or not at all.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -52,11 +53,10 @@ def remembering(pipe: Pipeline) -> Pipeline:
 
     What is kept is the answer to a whole call, never put together of parts, so pictures stay equal bit for bit.
     """
-    from pipelines.pipeline import Pipeline
-
-    text = pipe.model.text
+    made, text = copy.copy(pipe), pipe.model.text
     towers: tuple[AnyTower, ...] = tuple(_Remembering(tower) for tower in text.towers)
-    return Pipeline(replace(pipe.model, text=replace(text, towers=towers)))
+    made.model = replace(pipe.model, text=replace(text, towers=towers))
+    return made
 
 
 @dataclass(slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pipelines import checks
 from pipelines.batch.rows import Settings
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xattn.maps import Axis
 
 OnError = Literal["stop", "skip"]
+Engine = Literal["local", "ray"]
 MAX_BATCH = 256
 _SUFFIXES = tuple(suffix.removeprefix(".") for suffix in FORMATS)
 
@@ -35,6 +36,8 @@ class Options:
     batch_size: pictures at once; "auto" finds what fits and keeps to it in this folder
     on_error: "stop" draws nothing while a row is bad, and ends at the first run that fails twice; "skip" goes on
     words: whose attention maps are kept with each picture, "*" for all of its prompt; keep: the axes that stay apart
+    engine: "local" draws in this process, or in those that `accelerate launch` started; "ray" where Ray has room
+    workers, ray_address: of Ray: how many draw, and a cluster's address; None starts Ray on this machine
     verify: whether pictures of earlier runs are read and compared with the manifest, and not only looked for
 
     Raises BadValue, UnknownName where it is made.
@@ -54,6 +57,9 @@ class Options:
     on_error: OnError = "stop"
     words: tuple[Phrase, ...] | Literal["*"] = ()
     keep: tuple[Axis, ...] = ()
+    engine: Engine = "local"
+    workers: int | None = None
+    ray_address: str | None = None
     verify: bool = False
 
     def __post_init__(self) -> None:
@@ -61,6 +67,12 @@ class Options:
             checks.whole("batch_size", self.batch_size, 1, MAX_BATCH, 'Or "auto"')
         if self.on_error not in ("stop", "skip"):
             raise UnknownName("on_error", self.on_error, ("stop", "skip"))
+        if self.engine not in get_args(Engine):
+            raise UnknownName("engine", self.engine, get_args(Engine))
+        if self.engine == "local" and (self.workers is not None or self.ray_address is not None):
+            raise BadValue("engine", "local", '"ray" where workers or ray_address are given')
+        if self.workers is not None:
+            checks.whole("workers", self.workers, 1, 10_000)
         if self.form not in _SUFFIXES:
             raise UnknownName("form", self.form, _SUFFIXES)
         if self.keep and not self.words:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.batch.folder import read_notes, write_notes
+from pipelines.batch.folder import NOTES, read_notes, write_notes
 from pipelines.batch.manifest import MANIFEST, Entry, Lines, mark, read_manifest
-from pipelines.batch.models import Models
 from pipelines.batch.options import Options
 from pipelines.batch.plan import Group, Plan
 from pipelines.batch.sizes import fitting
@@ -31,9 +30,9 @@ class Past:
         self.entries = dict(entries or {})
         self._notes: dict[str, Any] = dict(notes)
         self._folder: Path | None = None
-        self._found: dict[str, int] = {}
+        self.found: dict[str, int] = {}
+        """Sizes of batches that were asked for or found in this run."""
         self._notices: list[str] = []
-        self._limits: list[tuple[int, int]] = []
 
     @classmethod
     def seen(cls, folder: Path) -> Past:
@@ -58,13 +57,13 @@ class Past:
         return made
 
     def size(self, options: Options) -> Callable[[Pipeline, Sequence[Recipe]], int]:
-        """How large groups may be: as large as in the run before, so that its pictures come again."""
+        """How large groups may be: as asked, or as in the run before, so that its pictures come again."""
 
         def size(pipe: Pipeline, recipes: Sequence[Recipe]) -> int:
-            key = _key(pipe, options)
-            known = self._notes.get("sizes", {}).get(key)
-            self._found[key] = known if isinstance(known, int) and known > 0 else fitting(pipe, recipes)
-            return self._found[key]
+            key = f"{str(pipe.model.ref.sha256)[:16]} {options.dtype} {options.device}"
+            known = self._notes.get("sizes", {}).get(key) if options.batch_size == "auto" else options.batch_size
+            self.found[key] = known if isinstance(known, int) and known > 0 else fitting(pipe, recipes)
+            return self.found[key]
 
         return size
 
@@ -123,36 +122,46 @@ class Past:
             notices.append(f"{made.repeated} pictures are asked for more than once, and drawn once.")
         return notices
 
-    def note(self, made: Plan, options: Options, models: Models) -> None:
-        """Keep what the next run needs to make the same pictures."""
+    def note(self, made: Plan, options: Options, found: Mapping[str, int]) -> None:
+        """Keep what the next run needs to make the same pictures. found: sizes of batches."""
         assert self._folder is not None
         if self._notes.get("sha256") != made.sha256:
             self._notes["limits"] = []  # they were of other groups
-        self._limits = [(int(group), int(size)) for group, size in self._notes.get("limits", [])]
         self._notes |= {
             "source": made.source,
             "sha256": made.sha256,
-            "sizes": {**self._notes.get("sizes", {}), **self._found},
-            "model": models.default,
+            "sizes": {**self._notes.get("sizes", {}), **found},
+            "model": str(options.model),
             "dtype": options.dtype,
             "device": options.device,
         }
         write_notes(self._folder, self._notes)
 
-    def limit(self, group: Group) -> int:
+
+class Limits:
+    """Where memory ran out: from which group on how many pictures at once, in later runs of the same rows too."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known = _limits(read_notes(folder))
+
+    def of(self, group: Group) -> int:
         """How many pictures of the group at once: all, unless memory ran out at it or before it."""
-        return min([len(group.items), *(size for number, size in self._limits if number <= group.number)])
+        return min([group.size, *(size for number, size in self._known if number <= group.number)])
 
-    def back_off(self, group: Group, size: int) -> None:
-        """Memory ran out: from this group on it is so many at once, in later runs of the same rows too."""
-        assert self._folder is not None
-        self._limits.append((group.number, size))
-        self._notes["limits"] = [list(one) for one in self._limits]
-        write_notes(self._folder, self._notes)
+    def add(self, group: Group, size: int) -> None:
+        """Memory ran out at this group. Raises CannotWrite."""
+        from filelock import FileLock
+
+        self._known.append((group.number, size))
+        with FileLock(self._folder / f".{NOTES}.lock"):  # the run may have several processes
+            notes = dict(read_notes(self._folder))
+            known = sorted({*_limits(notes), *self._known})
+            write_notes(self._folder, notes | {"limits": [list(one) for one in known]})
 
 
-def _key(pipe: Pipeline, options: Options) -> str:
-    return f"{str(pipe.model.ref.sha256)[:16]} {options.dtype} {options.device}"
+def _limits(notes: Mapping[str, Any]) -> list[tuple[int, int]]:
+    return [(int(number), int(size)) for number, size in notes.get("limits", [])]
 
 
 def _listed(names: list[str]) -> str:

@@ -42,11 +42,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Pictures that are drawn at once. `number` counts the groups of the whole plan, from 0."""
+    """Pictures that are drawn at once. `number` counts the groups of the whole plan, from 0.
+
+    size: the most pictures at once, sources that are drawn along included
+    """
 
     number: int
     model: str
     items: tuple[Item, ...]
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Plan:
 def make_plan(source: Source, options: Options, models: Models, size: Size) -> Plan:
     """Check every row and put the pictures into groups.
 
-    size: says how large groups may be, given a model and its recipes, where the options leave it open
+    size: says how large groups may be, given a model and its recipes
     Bad rows are in the plan; what no row can help raises XattnError.
     """
     asked, rejected = expand(source, options.settings)
@@ -114,8 +118,7 @@ def make_plan(source: Source, options: Options, models: Models, size: Size) -> P
             taken.add(item.hash)
             items.append(item)
         if items:
-            fixed = options.batch_size
-            sizes.append(size(pipe, [item.recipe for item in items]) if fixed == "auto" else fixed)
+            sizes.append(size(pipe, [item.recipe for item in items]))
             groups += _groups(items, sizes[-1], model, len(groups), pipe)
     bad.sort(key=lambda one: one.line)
     return Plan(source.name, source.sha256, len(source.rows), tuple(groups), tuple(bad), repeated, max(sizes))
@@ -169,47 +172,14 @@ def capture_of(options: Options) -> Capture | None:
 
 
 def _groups(items: Sequence[Item], size: int, model: str, first: int, pipe: Pipeline) -> list[Group]:
-    """Pictures that can share a batch, in the order of their rows, at most `size` at once."""
-    lengths: dict[str, int] = {}
-    alike: dict[tuple[object, ...], list[int]] = {}
-    for place, item in enumerate(items):
-        alike.setdefault(_shape(item.recipe, pipe, lengths), []).append(place)
-    for places in alike.values():
-        # a source is drawn once for all of its pictures in a batch: they go together
-        first_of: dict[Recipe | None, int] = {}
-        for place in places:
-            first_of.setdefault(items[place].recipe.source, place)
-        ordered = sorted((first_of[items[place].recipe.source], place) for place in places)
-        places[:] = [place for _, place in ordered]
-    cut = [places[start : start + size] for places in alike.values() for start in range(0, len(places), size)]
+    """Pictures that can share a batch, at most `size` at once, sources included; groups in the order of their rows."""
+    from pipelines.batches import batches
+
+    cut = [
+        [place for place, _ in batch.wanted]
+        for batch in batches([item.recipe for item in items], size, pipe.model.text)
+    ]
     cut.sort(key=lambda places: places[0])
-    return [Group(first + number, model, tuple(items[place] for place in places)) for number, places in enumerate(cut)]
-
-
-def _shape(recipe: Recipe, pipe: Pipeline, lengths: dict[str, int]) -> tuple[object, ...]:
-    """What pictures of one batch should agree in.
-
-    Only a guess that saves time: the pipeline itself splits what does not go together.
-    """
-
-    def length(prompt: str) -> int:
-        if prompt not in lengths:
-            lengths[prompt] = len(pipe.ledger(prompt, recipe.syntax).tokens)
-        return lengths[prompt]
-
-    return (
-        recipe.width,
-        recipe.height,
-        recipe.num_inference_steps,
-        recipe.scheduler,
-        recipe.sigmas,
-        recipe.guidance,
-        recipe.guidance_scale == 1.0,
-        recipe.emphasis,
-        recipe.clip_skip,
-        recipe.passes,
-        recipe.init is None or recipe.strength,
-        recipe.mask is None,
-        recipe.source is None,
-        max(length(recipe.prompt), length(recipe.negative_prompt)),
-    )
+    return [
+        Group(first + number, model, tuple(items[place] for place in places), size) for number, places in enumerate(cut)
+    ]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from xattn.errors import XattnError
+from pipelines.batch.manifest import REJECTED, Lines
+from xattn.errors import CannotWrite, XattnError
+
+if TYPE_CHECKING:
+    from pipelines.batch.plan import Item
 
 Stage = Literal["row", "run"]
 
@@ -27,6 +32,20 @@ class Rejected:
     hash: str = ""
     tries: int = 0
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Rejected:
+        """Back from `record`."""
+        return cls(
+            str(record["source"]),
+            int(record["row"]),
+            int(record["line"]),
+            str(record["error"]),
+            record["document"],
+            "run" if record["stage"] == "run" else "row",
+            str(record.get("hash", "")),
+            int(record.get("tries", 0)),
+        )
+
     def __str__(self) -> str:
         return f"{self.source}:{self.line}: {self.message}"
 
@@ -35,6 +54,39 @@ class Rejected:
         made: dict[str, object] = {"v": 1, "source": self.source, "row": self.row, "line": self.line}
         made |= {"stage": self.stage, "error": self.message, "document": dict(self.document)}
         return made | ({"hash": self.hash, "tries": self.tries} if self.stage == "run" else {})
+
+
+class Rejections:
+    """rejected.jsonl: the bad rows of a run, then each run that fails, as it fails; no file where there is none.
+
+    shared: whether several processes add to it
+    """
+
+    def __init__(self, folder: Path, source: str, *, shared: bool = False) -> None:
+        self._path, self._source, self._shared = folder / REJECTED, source, shared
+
+    def begin(self, rejected: Sequence[Rejected]) -> None:
+        """Forget the run before, and note these rows. Raises CannotWrite."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise CannotWrite(self._path, (error.strerror or type(error).__name__).lower()) from error
+        self._write([one.record() for one in rejected])
+
+    def add(self, item: Item, message: str, tries: int) -> Rejected:
+        """Note a run that failed. Raises CannotWrite."""
+        document = item.recipe.portable().document()
+        one = Rejected(self._source, item.row, item.line, message, document, "run", item.hash, tries)
+        self._write([one.record()])
+        return one
+
+    def _write(self, records: Sequence[Mapping[str, object]]) -> None:
+        if records:
+            lines = Lines(self._path, shared=self._shared)
+            try:
+                lines.append(*records)
+            finally:
+                lines.close()
 
 
 class BadRows(XattnError):

@@ -99,7 +99,11 @@ def _row(raw: Raw, settings: Settings, seen: Counter[str], pictures: _Pictures, 
     count = checks.whole("count", document.pop("count", settings.count), 1, MAX_PICTURES)
     prompt = checks.text("prompt", document.get("prompt"), blank=False, remedy='Add "prompt": "a fox on purple"')
     seen[prompt] += 1
-    seeds = _seeds(document.pop("seed", None), count, prompt, seen[prompt])
+    given = document.pop("seed", None)
+    source = document.get("source")
+    if given is None and isinstance(source, dict):
+        given = source.get("seed")  # an edited picture has its source's seed
+    seeds = _seeds(given, count, prompt, seen[prompt])
     sweeps = list(itertools.product(*settings.sweep.values()))
     spoken = [(prompt, seed) for seed in seeds]
     if settings.templates is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +18,11 @@ from xattn.errors import BadValue, Cancelled, CannotWrite, UnknownName
 
 if TYPE_CHECKING:
     from pipelines.batch import Ended, Options
-    from pipelines.batch.options import OnError
+    from pipelines.batch.options import Engine, OnError
     from pipelines.batch.templates import Variants
     from xattn.maps import Axis
 
 _AXES: tuple[Axis, ...] = ("step", "layer", "head")
-_MODELS = "The model"
-_ROWS = "Rows"
-_RUN = "The run"
 
 
 def batch(
@@ -108,6 +106,17 @@ def batch(
         ),
     ] = None,
     parquet: Annotated[bool, typer.Option("--parquet", help="Also manifest.parquet, one row a picture.")] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray",
+            help="local: here, or in the processes of `accelerate launch`. ray: wherever Ray has room.",
+        ),
+    ] = "local",
+    workers: Annotated[str | None, typer.Option(metavar="N", help="Of Ray.", show_default="1")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster's; auto finds it.", show_default="this machine")
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read earlier pictures and compare every byte.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every row, say what would be made and what it takes; draw nothing.")
@@ -144,6 +153,9 @@ def batch(
             words="*" if words.strip() == "*" else phrases(words),
             keep=tuple(axis for axis in _AXES if axis == by),
             verify=verify,
+            engine=cast("Engine", engine),
+            workers=None if workers is None else parse_whole("--workers", workers),
+            ray_address=ray_address,
         )
     if dry_run:
         _dry_run(file, form, out, options, as_json)
@@ -162,7 +174,8 @@ def _draw(file: str, form: str | None, out: str, options: Options, as_json: bool
 
     last: Ended | None = None
     begun = False
-    with ending() as told, report(as_json) as shown:
+    first = os.environ.get("RANK", "0") == "0" or options.engine != "local"
+    with ending() as told, report(as_json, first) as shown:
         try:
             for event in run(file, out=out, options=options, form=form, cancel=told.cancel):
                 begun = begun or isinstance(event, Planned)
@@ -177,7 +190,8 @@ def _draw(file: str, form: str | None, out: str, options: Options, as_json: bool
                 raise
             # no mistake in what was asked: what was drawn before is there, and another run goes on from it
             raise RuntimeError(str(error)) from error
-    assert last is not None, "a batch ends with Ended"
+    if last is None or not first:  # the first process says how it ended
+        raise typer.Exit(0)
     if not as_json:
         print(f"{out}: {last.made + last.kept} of {last.total} pictures, {last.made} of them new{_left_out(last)}")
     return last
