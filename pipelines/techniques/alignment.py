@@ -227,12 +227,11 @@ def _common(theirs: Sequence[Hashable], ours: Sequence[Hashable]) -> list[tuple[
     rows, columns = len(theirs), len(ours)
     one = rows + columns + 1  # a match counts more than any number of neighbours
     best = [[0] * (columns + 1) for _ in range(rows + 1)]
-    here = [[-1] * (columns + 1) for _ in range(rows + 1)]  # the best that ends with a match here; −1 for no match
+    here = [[-2] * (columns + 1) for _ in range(rows + 1)]  # the best that ends with a match here; −2 for no match
     for i in range(1, rows + 1):
         for j in range(1, columns + 1):
             if theirs[i - 1] == ours[j - 1]:
-                joined = here[i - 1][j - 1] + 1 if here[i - 1][j - 1] >= 0 else -1
-                here[i][j] = one + max(best[i - 1][j - 1], joined)
+                here[i][j] = one + max(best[i - 1][j - 1], here[i - 1][j - 1] + 1)
             best[i][j] = max(here[i][j], best[i - 1][j], best[i][j - 1])
     return _traced(best, here, one)
 
@@ -275,9 +274,7 @@ def _blocks(columns: list[tuple[str, str, str]]) -> Iterator[list[tuple[str, str
 
 def _cells(text: str) -> int:
     """How many cells of a terminal a text takes."""
-    return sum(
-        0 if unicodedata.combining(mark) else 1 + (unicodedata.east_asian_width(mark) in "WF") for mark in text
-    )
+    return sum(0 if unicodedata.combining(mark) else 1 + (unicodedata.east_asian_width(mark) in "WF") for mark in text)
 
 
 def _centred(text: str, width: int) -> str:
