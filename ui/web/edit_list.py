@@ -46,7 +46,7 @@ def _said(edit: Doc) -> tuple[str, str]:
         case "paint_map":
             return word, _WHAT.get(str(edit.get("op", "gain")), "")
         case "paint_with_words":
-            return word, "is drawn towards what is painted"
+            return word, "is drawn here"
         case "neg_pip":
             return word, "is kept out"
         case "replace" | "refine":

@@ -20,7 +20,6 @@ from xattn.errors import BadValue
 Doc = dict[str, Any]
 PAINTED, WEIGHED, REGIONS = "paint-", "weigh-", "regions"
 WORDS, LAYOUT, BLEND = "words", "layout", "blend"
-PAINT_AMOUNT = 1.0
 
 
 def word_of(phrase: Phrase) -> str | list[Any]:
@@ -68,7 +67,7 @@ def painted(edits: Sequence[Doc], fields: object, words: Sequence[Phrase], limit
             continue
         made.append(edit)
     for ident, part in present.items():
-        made.append({"kind": "paint_map", "id": ident, "op": "set", "amount": PAINT_AMOUNT, **part})
+        made.append({"kind": "paint_map", "id": ident, "op": "set", **part})
     return made
 
 

@@ -5,6 +5,7 @@ Their docstrings are what callers read: they are served with the API and as the 
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any, get_type_hints
@@ -12,7 +13,6 @@ from typing import Any, get_type_hints
 import gradio as gr
 from gradio.events import api
 
-from pipelines import recipe_json as json_of
 from pipelines.attention_maps import AttentionMaps
 from pipelines.ledger import phrase_parts, word_key
 from pipelines.recipe import Recipe
@@ -65,7 +65,7 @@ def endpoints(studio: Studio) -> list[tuple[Callable[..., Any], Any]]:
 
         def begin(session: str) -> Iterator[Happening]:
             base = _recipe(studio, recipe_json)
-            given = json_of.parse(studio.limits.check_json("edits_json", f'{{"given": {edits_json}}}'))["given"]
+            given = _edits(studio.limits.check_json("edits_json", edits_json))
             prompt, listed = (
                 (given.get("prompt", ""), given.get("edits", [])) if isinstance(given, dict) else ("", given)
             )
@@ -95,7 +95,7 @@ def endpoints(studio: Studio) -> list[tuple[Callable[..., Any], Any]]:
                 raise UnknownName("axis", axis, _AXES)
             return _maps(run, words, axis)
         except Exception as error:
-            raise gr.Error(sentence(error)) from error
+            raise gr.Error(sentence(error), print_exception=False) from error
 
     def where(run_id: str, x: float, y: float) -> dict[str, Any]:
         """What a place of a picture asked of the words: each one's share of its attention.
@@ -111,7 +111,7 @@ def endpoints(studio: Studio) -> list[tuple[Callable[..., Any], Any]]:
         try:
             return where_of(studio.runs.get(run_id), x, y).to_json()
         except Exception as error:
-            raise gr.Error(sentence(error)) from error
+            raise gr.Error(sentence(error), print_exception=False) from error
 
     three = tuple[str, str, str]
     return [(generate, three), (maps, dict[str, Any]), (edit, three), (where, dict[str, Any])]
@@ -129,9 +129,16 @@ def _drawn(request: gr.Request, begin: Callable[[str], Iterator[Happening]]) -> 
             else:
                 yield "", "", ""
     except Cancelled as error:
-        raise gr.Error("Stopped.") from error
+        raise gr.Error("Stopped.", print_exception=False) from error
     except Exception as error:
-        raise gr.Error(sentence(error)) from error
+        raise gr.Error(sentence(error), print_exception=False) from error
+
+
+def _edits(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadValue("edits_json", text[:60], "a list of edits as JSON", str(error)) from error
 
 
 def _recipe(studio: Studio, text: str) -> Recipe:

@@ -36,26 +36,38 @@ const set = (item, name, value) => {
   item.doc[name] = value;
   tell();
 };
+const times = (value) => `×${Math.round(value * 100) / 100}`;
+const usual = { gain: 3, set: 2, add: 2, move: 1 }; // PaintMap's own, where no amount is given
+const what = { set: "looks here, and only here", gain: "looks more here", add: "looks here too", move: "moves", words: "is drawn here" };
+// What a painted field does: four ways to change the map itself, and painting with words, which changes the scores.
+const painting = (item, op) =>
+  choice("The word", op, Object.entries(what), (value) => {
+    const { id, word, field, window, enabled } = item.doc;
+    const kept = { id, word, field, ...(window ? { window } : {}), ...(enabled === false ? { enabled } : {}) };
+    item.doc = value === "words" ? { kind: "paint_with_words", ...kept } : { kind: "paint_map", op: value, ...kept };
+    item.what = what[value];
+    tell();
+    draw();
+  });
 const fields = {
-  reweight: (item) => [slider("Times", item.doc.scale, -2, 6, 0.05, (value) => set(item, "scale", value), (value) => `×${value}`)],
+  reweight: (item) => [slider("Times", item.doc.scale, -2, 6, 0.05, (value) => { item.what = `counts ${times(value)}`; set(item, "scale", value); }, times)],
   neg_pip: (item) => [slider("Strength", item.doc.strength ?? 1, 0, 3, 0.05, (value) => set(item, "strength", value))],
   paint_map: (item) => {
     const op = item.doc.op || "gain";
-    const ops = [["set", "look here, and only here"], ["gain", "look more here"], ["add", "look here too"], ["move", "move its own map"]];
-    const made = [choice("The word should", op, ops, (value) => { item.doc.op = value; if (value === "move") delete item.doc.field; tell(); draw(); })];
+    const made = [painting(item, op)];
     if (op === "move") {
-      const shift = item.doc.shift || [0, 0];
-      made.push(slider("Right", shift[0], -1, 1, 0.01, (value) => set(item, "shift", [value, (item.doc.shift || [0, 0])[1]]), percent));
-      made.push(slider("Down", shift[1], -1, 1, 0.01, (value) => set(item, "shift", [(item.doc.shift || [0, 0])[0], value]), percent));
-      made.push(slider("Size", item.doc.scale ?? 1, 0.25, 4, 0.05, (value) => set(item, "scale", value), (value) => `×${value}`));
+      const shift = () => item.doc.shift || [0, 0];
+      made.push(slider("Right", shift()[0], -1, 1, 0.01, (value) => set(item, "shift", [value, shift()[1]]), percent));
+      made.push(slider("Down", shift()[1], -1, 1, 0.01, (value) => set(item, "shift", [shift()[0], value]), percent));
+      made.push(slider("Size", item.doc.scale ?? 1, 0.25, 4, 0.05, (value) => set(item, "scale", value), times));
     } else {
-      made.push(slider("How strongly", item.doc.amount ?? 1, 0, 6, 0.05, (value) => set(item, "amount", value), (value) => `×${value}`));
+      made.push(slider("How strongly", item.doc.amount ?? usual[op], 0, 8, 0.1, (value) => set(item, "amount", value), times));
     }
-    const rest = [["none", "as they are"], ["others", "shrink to make room"], ["softmax", "shared out anew"]];
+    const rest = [["none", "as they are"], ["others", "make room"], ["softmax", "shared out anew"]];
     made.push(choice("Other words", item.doc.renormalise || "none", rest, (value) => set(item, "renormalise", value)));
     return made;
   },
-  paint_with_words: (item) => [slider("Strength", item.doc.strength ?? 0.4, 0, 3, 0.05, (value) => set(item, "strength", value))],
+  paint_with_words: (item) => [painting(item, "words"), slider("Strength", item.doc.strength ?? 0.4, 0, 3, 0.05, (value) => set(item, "strength", value), times)],
   local_blend: (item) => [slider("Threshold", item.doc.threshold ?? 0.3, 0, 1, 0.01, (value) => set(item, "threshold", value), percent)],
   regions: (item) => [choice("Borders", item.doc.hard === false ? "soft" : "hard", [["hard", "sharp"], ["soft", "soft"]], (value) => set(item, "hard", value === "hard"))],
 };

@@ -37,5 +37,17 @@ const draw = () => {
   });
   root.append(make("p", "insight-lead", value.help), table, make("p", "insight-kept", value.kept));
 };
-watch("value", draw);
+// A new picture begins with its first telling word; the viewer unpacks its maps first.
+let begun = null;
+const begin = (id, main, tries = 0) => {
+  const state = viewer()?.state();
+  if (state?.id === id && state.ready) {
+    if (begun !== id && ["look", "paint"].includes(state.mode)) viewer().select({ words: [main] });
+    begun = id;
+  } else if (tries < 100) setTimeout(() => begin(id, main, tries + 1), 50);
+};
+watch("value", () => {
+  draw();
+  if (props.value?.id && props.value.id !== begun) begin(props.value.id, props.value.main);
+});
 draw();

@@ -18,7 +18,7 @@ const draw = () => {
     const name = make("label", "weight-word", word.text);
     name.htmlFor = id;
     const slider = make("input", "weight-slider");
-    Object.assign(slider, { type: "range", id, min: 0, max: 4, step: 0.05, value: word.scale });
+    Object.assign(slider, { type: "range", id, min: -1, max: 4, step: 0.05, value: word.scale });
     slider.setAttribute("aria-valuetext", shown(word.scale));
     const number = make("output", "weight-number", shown(word.scale));
     slider.addEventListener("input", () => {
