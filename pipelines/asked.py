@@ -20,20 +20,27 @@ Place = tuple[float, float] | Box | Asset
 class Probe:
     """A concept that need not be in the prompt: Probe("sky") asks where the picture would look for it.
 
-    Its text is encoded alone, as a prompt of its own. At every cross-attention site its tokens (without begin, end and
-    padding) stand for one moment beside all keys of the prompt, in one softmax, which is read and thrown away:
+    Its text is encoded after the words `after`, as a prompt of its own: "a sky". At every cross-attention site the
+    tokens of the text (not those of `after`, nor begin, end and padding) stand for one moment beside all keys of the
+    prompt, in one softmax, which is read and thrown away:
 
         share = Σ over the probe's tokens of softmax([Q·K_promptᵀ, Q·K_probeᵀ]·scale)
 
-    So a share is what the probe would take from the prompt if it were added, on the scale of the words' own shares.
-    The words' maps and the picture stay as they are, bit for bit, and probes do not see each other. Edits of the
-    prompt's attention do not reach a probe: it is read as the model has it, on the picture as it is being drawn.
+    So a share is what the probe would take from the prompt if it were added, on the scale of the words' own shares:
+    a word with a share p of a place, probed as it stands in the prompt, gets p / (1 + p). The words' maps and the
+    picture stay as they are, bit for bit, and probes do not see each other. Edits of the prompt's attention do not
+    reach a probe: it is read as the model has it, on the picture as it is being drawn.
+
+    after: what the text is read after. A text tower reads from left to right and knows where a prompt begins: on the
+        default model "fox" with nothing before it looks where the first "a" of a prompt does, not at foxes.
     """
 
     text: str
+    after: str = "a"
 
     def __post_init__(self) -> None:
         checks.text("probe", self.text, blank=False)
+        checks.text("probe.after", self.after)
 
     def __str__(self) -> str:
         return self.text
@@ -96,7 +103,7 @@ def written(asked: Asked) -> object:
     """JSON's types."""
     match asked:
         case Probe():
-            return {"probe": asked.text}
+            return {"probe": asked.text, "after": asked.after}
         case Box() | Asset():
             return asked.document()
         case tuple():
@@ -113,8 +120,8 @@ def read(document: object) -> Asked:
             return text, occurrence
         case [x, y]:
             return point("place", x, y)
-        case {"probe": str(text)}:
-            return Probe(text)
+        case {"probe": str(text), "after": str(after)}:
+            return Probe(text, after)
     shape = shape_from(document) if isinstance(document, Mapping) else None
     if not isinstance(shape, Box | Asset):
         raise BadValue("word", document, "a word, a probe or a place")

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal, TypeVar, Unpack, overload
 
 from pipelines import checks
+from pipelines.asked import Probe
+from pipelines.attention_maps import AttentionMaps
 from pipelines.batches import Batch, batches, with_source
 from pipelines.borrow import borrow
 from pipelines.canvas import check_pictures
@@ -20,6 +22,7 @@ from pipelines.fields import CallFields, with_fields
 from pipelines.fields import RecipeFields as RecipeFields
 from pipelines.ledger import Ledger, Phrase
 from pipelines.load import Model, load_model
+from pipelines.look import Picture, look, opened_picture, size_for
 from pipelines.prompt import Syntax, first
 from pipelines.recipe import ModelRef, Recipe
 from pipelines.results import Finished as Finished
@@ -35,7 +38,7 @@ _MAX_RANDOM_SEED = 2**32
 """Random seeds stay short enough to be read aloud."""
 
 Open = TypeVar("Open")
-Words = Sequence[Phrase] | Literal["*"]
+Words = Sequence[Phrase | Probe] | Literal["*"]
 
 
 class Pipeline:
@@ -148,6 +151,33 @@ class Pipeline:
         for group in groups[1:]:
             prepare(self.model, group, capture)
         return self._stream(resolved, prepared[0] if prepared else None, groups[1:], capture, cancel)
+
+    def look(
+        self,
+        image: Picture,
+        prompt: str,
+        *,
+        at: Sequence[float] = (0.2, 0.4, 0.6),
+        words: Words = "*",
+        maps: Capture | None = None,
+        seed: int = 0,
+        width: int | None = None,
+        height: int | None = None,
+        syntax: Syntax = "a1111",
+    ) -> AttentionMaps:
+        """Where the words of a prompt look on a real picture: noise is added, and the model asked once for each time.
+
+        at: times from 0, the picture as it is, to 1, pure noise: shares of the steps that the model was trained on. The
+            maps have an axis of them: `maps.at(time=0.4)`, `maps["fox"]` is their mean.
+        words, maps: as in a call; maps.keep may leave "step" out. seed: of the noise.
+        width, height: pixels to look at; by default the picture's shape, its longer side as the model draws
+        Nothing is drawn, and nothing inverted. Raises BadValue, UnknownWord, Unsupported.
+        """
+        capture = wanted(() if words == "*" and maps is not None else words, maps) or Capture()
+        picture = opened_picture(image)
+        size = size_for(picture, self.model)
+        recipe = Recipe(prompt, seed=seed, width=width or size[0], height=height or size[1], syntax=syntax)
+        return look(self.model, picture, self.resolve(recipe), capture, at)
 
     def resolve(self, recipe: str | Recipe, **recipe_fields: Unpack[CallFields]) -> Recipe:
         """The recipe with every open field filled in: seed, size, steps, guidance, scheduler, model and its hash."""

@@ -202,10 +202,11 @@ def probe_sources(
     """
     sources, own = [], []
     for number, probe in enumerate(capture.probes):
-        reading = Reading.plain(probe.text)
+        reading = Reading.plain(f"{probe.after} {probe.text}".strip())
         if text.chunks(reading) > 1:
             raise BadValue("probe", probe.text[:40] + "…", "a few words")
-        tokens = text.ledger(reading).text_tokens
+        start = len(f"{probe.after} ".lstrip())
+        tokens = [token for token in text.ledger(reading).text_tokens if token.start >= start]
         if not tokens:
             raise BadValue("probe", probe.text, "text with at least one token")
         length = len(text.ledger("").tokens) * chunks

@@ -175,6 +175,13 @@ def make_scheduler(
     return Scheduler(ours, inner, solver, skipped)
 
 
+def kept(config: Config) -> Tensor:
+    """ᾱ of every step that the model was trained on, [steps], float32: how much of the picture's variance is left."""
+    solver = _SOLVERS["ddim"]
+    made: Tensor = _diffusers_class(solver)(**_arguments("ddim", solver, checked(config), "model")).alphas_cumprod
+    return made
+
+
 def _diffusers_class(solver: _Solver) -> Any:
     import diffusers  # takes seconds: only who draws pays for it
 
