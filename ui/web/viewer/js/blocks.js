@@ -1,7 +1,9 @@
 // Blocks of maps: bytes [word, step, layer, head, y, x] and what is asked of them.
 
 async function unpack(text, encoding) {
-  const packed = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const letters = atob(text);
+  const packed = new Uint8Array(letters.length);
+  for (let place = 0; place < letters.length; place++) packed[place] = letters.charCodeAt(place);
   if (encoding !== "gzip") return packed;
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
