@@ -1,0 +1,274 @@
+"""What watching and editing cost, ours and materialised: python -m benchmarks.overhead --help
+
+Peers draw in one process, in turn, on one set of tensors, in an order that moves on by one each round; each picture is
+held to the others' before a time counts. Peak memory is taken in a process of its own for each peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.alone import attention_alone
+from benchmarks.materialised import MaterialisedEdit, MaterialisedMaps
+from benchmarks.peers import Picture, Task, Theirs, load_theirs
+from benchmarks.plain import furthest, psnr, spread_of
+from benchmarks.sized import sd15_size
+from pipelines.load import locate
+from pipelines.provenance import Provenance
+from xattn import LocalBlend, Pipeline, Recipe, Replace, Reweight, StepEvent, XattnError
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE, TARGET = "a dog on purple", "a fox on purple"
+WORDS = ("fox", "purple")
+FACTOR = 2.0
+PAIRS = (
+    ("maps of two words, on a plain run", "maps", "plain"),
+    ("edits, on as many plain rows", "edits", "plain, two"),
+    ("materialised maps, on ours", "capture, materialised", "maps"),
+    ("materialised edits, on ours", "edits, materialised", "edits"),
+    ("materialised edits with fused self-attention, on ours", "edits, cross materialised", "edits"),
+)
+"""What is divided by what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Someone who draws: `run` from prompt to latents, or to pixels where `whole`."""
+
+    name: str
+    run: Callable[[bool], Picture | None]
+
+
+def ours(pipe: Pipeline, task: Task) -> list[Peer]:
+    """Plain, watched, two plain, and edited."""
+    plain = Recipe(
+        TARGET,
+        negative_prompt=task.negative_prompt,
+        seed=task.seed,
+        num_inference_steps=task.steps,
+        guidance_scale=task.guidance_scale,
+        scheduler="ddim",
+        width=task.width,
+        height=task.height,
+    )
+    source = replace(plain, prompt=SOURCE)
+    edits = (Replace(), Reweight("purple", FACTOR), LocalBlend(words=("fox",), source_words=("dog",)))
+    edited = replace(plain, source=source, edits=edits)
+
+    def drawing(recipes: Sequence[Recipe], words: tuple[str, ...] = ()) -> Callable[[bool], Picture | None]:
+        def run(whole: bool) -> Picture | None:
+            if whole:
+                return np.asarray(pipe(recipes, words=words)[0].image)
+            for event in pipe.stream(recipes, words=words):
+                if isinstance(event, StepEvent) and event.step == event.steps:
+                    break
+            return None
+
+        return run
+
+    return [
+        Peer("plain", drawing([plain])),
+        Peer("maps", drawing([plain], WORDS)),
+        Peer("plain, two", drawing([plain, source])),
+        Peer("edits", drawing([edited])),
+    ]
+
+
+def theirs(pipe: Any, task: Task, columns: dict[str, int]) -> list[Peer]:
+    """diffusers plain, and its public processors materialising."""
+    fox, purple = columns["fox"], columns["purple"]
+    capture = MaterialisedMaps(pipe, (fox, purple))
+    published = MaterialisedEdit(pipe, SOURCE, purple, FACTOR, fox)
+    lean = MaterialisedEdit(pipe, SOURCE, purple, FACTOR, fox, everywhere=False, name="edits, cross materialised")
+    return [_theirs(peer, task) for peer in (Theirs(pipe), capture, published, lean)]
+
+
+def _theirs(peer: Any, task: Task) -> Peer:
+    return Peer(peer.name, lambda whole: peer.draw(task) if whole else peer.denoise(task))
+
+
+def checked(peers: list[Peer], dtype: str) -> dict[str, str]:
+    """Why a peer's time does not count: its picture is not that of who draws the same. Empty where it is."""
+    drawn = {peer.name: peer.run(True) for peer in peers}
+    same = {
+        "maps": "plain",
+        "plain, two": "plain",
+        "diffusers": "plain",
+        "capture, materialised": "plain",
+        "edits, materialised": "edits",
+        "edits, cross materialised": "edits",
+    }
+    why = {}
+    for name, other in same.items():
+        one, two = drawn[name], drawn[other]
+        assert one is not None
+        assert two is not None
+        bad = furthest(one, two) > 2 if dtype == "float32" else psnr(one, two) < 20.0
+        if bad:
+            why[name] = f"{furthest(one, two)} levels from {other}, {psnr(one, two):.1f} dB"
+    one, two = drawn["edits"], drawn["plain"]
+    assert one is not None
+    assert two is not None
+    if furthest(one, two) <= 2:
+        why["edits"] = "changed nothing"
+    return why
+
+
+def rounds(peers: list[Peer], count: int, *, whole: bool) -> dict[str, list[float]]:
+    """Seconds of each peer, one a round."""
+    seconds: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    for turn in range(count):
+        first = turn % len(peers)
+        for peer in peers[first:] + peers[:first]:
+            begun = time.perf_counter()
+            peer.run(whole)
+            seconds[peer.name].append(time.perf_counter() - begun)
+    return seconds
+
+
+def ratios(seconds: dict[str, list[float]]) -> dict[str, tuple[float, ...]]:
+    """Round by round, what PAIRS says."""
+    return {
+        what: tuple(a / b for a, b in zip(seconds[one], seconds[other], strict=True))
+        for what, one, other in PAIRS
+        if seconds.get(one) and seconds.get(other)
+    }
+
+
+def peak(name: str, asked: argparse.Namespace) -> int:
+    """The most bytes that a process held while one peer drew, less what it held before."""
+    command = [sys.executable, "-m", "benchmarks.overhead", "--peak-of", name, "--rounds", "1"]
+    for option in ("model", "dtype", "steps", "size", "threads"):
+        if getattr(asked, option) is not None:
+            command += [f"--{option}", str(getattr(asked, option))]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command. Exit code 1 where a picture was not what it must be."""
+    asked = _parser().parse_args(arguments)
+    torch.set_num_threads(asked.threads)
+    try:
+        folder = sd15_size() if asked.model == "sd15-size" else locate(asked.model)[1]
+    except XattnError as error:
+        print(error, file=sys.stderr)
+        return 2
+    whole = asked.model != "sd15-size"
+    task = _task(folder, asked)
+    diffusers = load_theirs(folder, asked.dtype)
+    pipe = Pipeline.from_diffusers(diffusers)
+    ledger = pipe.ledger(TARGET)
+    columns = {word: ledger.columns(word)[0] for word in WORDS}
+    peers = [*ours(pipe, task), *theirs(diffusers, task, columns)]
+    if asked.peak_of:
+        return _peak_of(next(peer for peer in peers if peer.name == asked.peak_of), whole=whole)
+    why = {} if asked.unchecked else checked(peers, asked.dtype)
+    counted = [peer for peer in peers if peer.name not in why]
+    seconds = rounds(counted, asked.rounds, whole=whole)
+    peaks = {peer.name: peak(peer.name, asked) for peer in counted} if asked.memory else {}
+    alone = attention_alone(pipe, diffusers, task, asked.rounds) if asked.alone else {}
+    print(table(seconds, peaks, why, alone))
+    print(json.dumps(_report(asked, task, seconds, peaks, why, alone)))
+    return int(bool(why))
+
+
+def _peak_of(peer: Peer, *, whole: bool) -> int:
+    import resource
+
+    # the high-water mark only rises: what was held before the run must not hide it, so it is counted from its level
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peer.run(whole)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+    return 0
+
+
+def table(
+    seconds: dict[str, list[float]], peaks: dict[str, int], why: dict[str, str], alone: dict[str, list[float]]
+) -> str:
+    """What a person reads."""
+    lines = [f"{'who':28}{'median s':>10}{'quartiles':>20}{'run MiB':>10}"]
+    for name, taken in seconds.items():
+        spread = spread_of(tuple(taken))
+        held = f"{peaks[name] / 2**20:10.0f}" if name in peaks else ""
+        quartiles = f"{spread['quartile_1']:.3f} … {spread['quartile_3']:.3f}"
+        lines.append(f"{name:28}{spread['median']:10.3f}{quartiles:>20}{held}")
+    lines += [f"{name:28}  not counted: {reason}" for name, reason in why.items()]
+    for what, values in ratios(seconds).items():
+        ratio = spread_of(values)
+        lines.append(
+            f"{what}: {ratio['median']:.3f}× (quartiles {ratio['quartile_1']:.3f} … {ratio['quartile_3']:.3f})"
+        )
+    for what, one, other in PAIRS:
+        if one in peaks and other in peaks and peaks[other]:
+            lines.append(f"{what}, memory of the run: {peaks[one] / peaks[other]:.3f}×")
+    if alone:
+        medians = {name: statistics.median(taken) for name, taken in alone.items()}
+        for name, taken in medians.items():
+            lines.append(f"attention alone, a step, {name}: {taken:.4f} s")
+        for name in ("edits, materialised", "edits, cross materialised"):
+            each = tuple(a / b for a, b in zip(alone[name], alone["edits"], strict=True))
+            lines.append(f"attention alone, {name}, on ours: {spread_of(each)['median']:.2f}×")
+    return "\n".join(lines)
+
+
+def _report(
+    asked: argparse.Namespace,
+    task: Task,
+    seconds: dict[str, list[float]],
+    peaks: dict[str, int],
+    why: dict[str, str],
+    alone: dict[str, list[float]],
+) -> dict[str, Any]:
+    here = Provenance.here(dtype=asked.dtype, backend="auto", device="cpu", batch=1)
+    return {
+        "command": "benchmarks.overhead",
+        "model": asked.model if asked.model in ("emoji-128", "sd15-size") else "path",
+        "size": [task.width, task.height],
+        "steps": task.steps,
+        "provenance": here.document(),
+        "seconds": seconds,
+        "run_bytes": peaks,
+        "not_counted": why,
+        "ratios": {name: spread_of(values) for name, values in ratios(seconds).items()},
+        "attention_alone": alone,
+    }
+
+
+def _task(folder: Path, asked: argparse.Namespace) -> Task:
+    unet = json.loads((folder / "unet" / "config.json").read_text())
+    vae = json.loads((folder / "vae" / "config.json").read_text())
+    side = asked.size or unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+    steps = asked.steps or (1 if asked.model == "sd15-size" else 20)
+    return Task(TARGET, "", steps, 4.0 if asked.model == "emoji-128" else 7.5, side, side)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--model", default="emoji-128", help="emoji-128, sd15-size (no decoding timed), or a folder")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--steps", type=int, help="default: 20; 1 for sd15-size")
+    parser.add_argument("--size", type=int, help="pixels of a side; default: the model's own")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--memory", action="store_true", help="peak memory too, a process for each peer")
+    parser.add_argument("--alone", action="store_true", help="the attention layers alone too")
+    parser.add_argument("--unchecked", action="store_true", help="time without comparing pictures first")
+    parser.add_argument("--peak-of", help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
