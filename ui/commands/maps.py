@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.files import write_whole
 from ui.commands.generate import Argument, Model, draw, load, unknown_words
-from ui.progress import bar
-from ui.request import Flags, check_model, wanted
+from ui.progress import Bar, bar
+from ui.request import Flags, Wanted, check_model, parse_number, wanted
 from xattn.errors import BadValue, UnknownName
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from xattn.maps import Axis
+    from pipelines.asked import Place
+    from pipelines.attention_maps import AttentionMaps, Axis
+    from pipelines.capture import Capture
+    from pipelines.pipeline import Pipeline
 
 Words = Annotated[
     str,
@@ -28,15 +29,54 @@ Words = Annotated[
         show_default="all of them",
     ),
 ]
-_AXES: tuple[Axis, ...] = ("step", "layer", "head")
+_KEPT: dict[str, tuple[Axis, ...]] = {
+    "step": ("step",),
+    "layer": ("layer",),
+    # a head means something in its own layer only
+    "head": ("layer", "head"),
+    "resolution": ("resolution",),
+}
+_SCALES = ("each", "shared")
+_TIMES = (0.2, 0.4, 0.6)
 
 
 def maps(
     argument: Argument,
     words: Words = "",
+    probe: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT,TEXT…",
+            help="Concepts that need not be in the prompt: where the picture would look for them. They change nothing.",
+            show_default=False,
+        ),
+    ] = "",
     by: Annotated[
-        str | None, typer.Option(metavar="AXIS", help="Keep maps apart by step, layer or head.", show_default=False)
+        str | None,
+        typer.Option(metavar="AXIS", help="Keep maps apart by step, layer, head or resolution.", show_default=False),
     ] = None,
+    place: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y",
+            help="A place, in fractions of the picture: where it looks, and its words' shares. May be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    look: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGE", help="Draw nothing: look at this picture with the prompt.", show_default=False),
+    ] = None,
+    at: Annotated[
+        str,
+        typer.Option(
+            metavar="T,T…", help="With --look: how much noise is added, from 0 to 1.", show_default="0.2,0.4,0.6"
+        ),
+    ] = "",
+    scale: Annotated[
+        str, typer.Option(metavar="NAME", help="Colours: each map from its least to its most, or shared by all.")
+    ] = "each",
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write the sheet as sheet.pdf too.")] = False,
     seed: Annotated[str | None, typer.Option(metavar="N", show_default="random")] = None,
     steps: Annotated[str | None, typer.Option(metavar="N", show_default="the model's")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", show_default="the model's")] = None,
@@ -49,9 +89,16 @@ def maps(
     """
     from ui.outputs import Output
 
-    if by is not None and by not in _AXES:
-        raise UnknownName("--by", by, _AXES)
-    keep: tuple[Axis, ...] = () if by is None else tuple(axis for axis in _AXES if axis == by)
+    if by is not None and by not in _KEPT:
+        raise UnknownName("--by", by, tuple(_KEPT))
+    if scale not in _SCALES:
+        raise UnknownName("--scale", scale, _SCALES)
+    if at and look is None:
+        raise BadValue("--at", at, "given with --look, to whose picture noise is added")
+    if steps is not None and look is not None:
+        raise BadValue("--steps", steps, "left out with --look, which draws nothing", "Give --at, the times to look at")
+    places = tuple(_place(text) for text in place or ())
+    times = tuple(parse_number("--at", text) for text in at.split(",")) if at else _TIMES
     asked = wanted(argument, Flags(seed, steps, size), model)
     Output.at(f"{out}/", 1)
     with bar(f"Loading {Path(asked.model).name}") as shown:
@@ -59,39 +106,100 @@ def maps(
         check_model(asked, pipe.model.ref, model is not None)
         for notice in unknown_words(pipe, asked.recipe):
             shown.say(notice)
-        from pipelines.capture import Capture
+        capture = _capture(words, probe, () if by is None else _KEPT[by], places)
+        if look is None:
+            image, seen = _drawn(pipe, asked, capture, shown, Path(out))
+        else:
+            image, seen = _looked_at(pipe, asked, capture, look, times)
+    print(_write(Path(out), image, seen, _title(asked, look), by if by or look is None else "step", scale, pdf=pdf))
 
-        result = next(draw(pipe, [replace(asked.recipe, model=None)], shown, Capture(phrases(words) or "*", keep)))
+
+def _capture(words: str, probe: str, keep: tuple[Axis, ...], places: tuple[Place, ...]) -> Capture:
+    from pipelines.asked import Probe
+    from pipelines.capture import Capture
+
+    named: tuple[Any, ...] = phrases(words) or ("*",)
+    probes = tuple(Probe(text) for text, _ in map(_text, phrases(probe, "--probe")))
+    return Capture((*named, *probes), keep, places=places)
+
+
+def _text(phrase: str | tuple[str, int]) -> tuple[str, int]:
+    if isinstance(phrase, str):
+        return phrase, 1
+    raise BadValue("--probe", ":".join(map(str, phrase)), "text without a number: a probe is not in the prompt")
+
+
+def _place(text: str) -> tuple[float, float]:
+    from pipelines.asked import point
+
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise BadValue("--place", text, "X,Y in fractions of the picture", "Try --place 0.5,0.25")
+    return point("--place", *(parse_number("--place", part) for part in parts))
+
+
+def _drawn(pipe: Pipeline, asked: Wanted, capture: Capture, shown: Bar, folder: Path) -> tuple[Image, AttentionMaps]:
+    result = next(draw(pipe, [replace(asked.recipe, model=None)], shown, capture))
     assert result.maps is not None, "words were asked for"
-    from pipelines.figures import contact_sheet, overlay
-
-    folder = Path(out)
-    result.maps.save(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     result.save(folder / "picture.png")
-    for word in result.maps.words:
-        name = result.maps.file_name(word)
-        write_whole(folder / f"{name}-overlay.png", _png(overlay(result.image, result.maps[word])))
-    sheet = write_whole(
-        folder / "sheet.png", _png(contact_sheet(result.image, result.maps, title=result.recipe.prompt))
+    return result.image, result.maps
+
+
+def _looked_at(
+    pipe: Pipeline, asked: Wanted, capture: Capture, look: str, times: tuple[float, ...]
+) -> tuple[Image, AttentionMaps]:
+    from pipelines.look import opened_picture
+
+    recipe = asked.recipe
+    picture = opened_picture(look)
+    seen = pipe.look(
+        picture,
+        recipe.prompt,
+        at=times,
+        maps=capture,
+        seed=recipe.seed or 0,
+        width=recipe.width,
+        height=recipe.height,
+        syntax=recipe.syntax,
     )
-    print(sheet)
+    return picture, seen
 
 
-def phrases(words: str) -> tuple[str | tuple[str, int], ...]:
-    """What `--words` names: "fox,ice cream,cat:2". Raises BadValue."""
-    return tuple(_phrase(part.strip()) for part in words.split(",")) if words.strip() else ()
+def _title(asked: Wanted, look: str | None) -> str:
+    return asked.recipe.prompt if look is None else Path(look).name
 
 
-def _phrase(text: str) -> str | tuple[str, int]:
+def _write(
+    folder: Path, image: Image, seen: AttentionMaps, title: str, by: str | None, scale: str, *, pdf: bool
+) -> Path:
+    """Everything but the picture; returns the sheet."""
+    from pipelines.figures import contact_sheet, overlay, where_sheet, write_figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    seen.save(folder)
+    for word in seen.words:
+        write_figure(overlay(image, seen[word]), folder / f"{seen.file_name(word)}-overlay.png")
+    places = () if seen.places is None else seen.places.words
+    for number, place in enumerate(places, 1):
+        told = seen.where(*place)  # type: ignore[misc]  # the command line knows points only
+        print(told)
+        write_figure(where_sheet(image, told), folder / f"place-{number}.png")
+    sheet = contact_sheet(image, seen, by=by, scale=scale, title=title)  # type: ignore[arg-type]  # both were checked
+    if pdf:
+        write_figure(sheet, folder / "sheet.pdf")
+    return write_figure(sheet, folder / "sheet.png")
+
+
+def phrases(words: str, flag: str = "--words") -> tuple[str | tuple[str, int], ...]:
+    """What `--words` or another flag names: "fox,ice cream,cat:2". Raises BadValue."""
+    return tuple(_phrase(part.strip(), flag) for part in words.split(",")) if words.strip() else ()
+
+
+def _phrase(text: str, flag: str) -> str | tuple[str, int]:
     if not text:
-        raise BadValue("--words", text, "words with commas between", 'Try --words "fox,purple"')
+        raise BadValue(flag, text, "words with commas between", f'Try {flag} "fox,purple"')
     word, colon, number = text.rpartition(":")
     if colon and number.isascii() and number.isdigit():
         return word, int(number)
     return text
-
-
-def _png(image: Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
