@@ -9,6 +9,7 @@ import typer
 from ui.commands.batch import batch
 from ui.commands.demo import demo
 from ui.commands.doctor import doctor
+from ui.commands.edit import edit
 from ui.commands.explain import explain
 from ui.commands.export import export
 from ui.commands.generate import generate
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(generate)
 app.command()(batch)
 app.command()(maps)
+app.command()(edit)
 app.command()(words)
 app.command()(explain)
 app.command()(doctor)
