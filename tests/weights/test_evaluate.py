@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weights.train.draw import sheet
-from weights.train.evaluate import BARS, Figures, evaluate, extent, holds, ks, pairs_of, singles_of, table
+from weights.train.evaluate import evaluate, extent, holds, ks, pairs_of, singles_of
+from weights.train.figures import BARS, Figures, table
 from weights.train.judge import load
 from weights.train.scenes import Placed, Scene
 from weights.train.world import SIZE
@@ -41,7 +42,7 @@ def perfect() -> Figures:
 def test_composed_scenes_reach_every_bar(perfect):
     values = {**perfect, "worst_spread": max(perfect["spread"].values())}
     for bar in BARS:
-        if bar.figure != "psnr":
+        if values.get(bar.figure) is not None:
             assert values[bar.figure] <= bar.bar if bar.below else values[bar.figure] >= bar.bar, bar.name
 
 

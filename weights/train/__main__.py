@@ -1,7 +1,7 @@
 """`python -m weights.train`: the default model from nothing, or on from where it was stopped.
 
-Stages: autoencoder → text tower → UNet with the tower → pack → evaluate what was packed. Every stage counts its own
-training minutes over all its runs: the same command does what is left, and with more minutes it trains on.
+Stages: autoencoder → text tower → UNet with the tower → decoder → pack → evaluate what was packed. Every stage counts
+its own training minutes over all its runs: the same command does what is left, and with more minutes it trains on.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def everything(
     vae_minutes: Annotated[float, typer.Option("--vae", help="Minutes of the autoencoder.")] = 15.0,
     text_minutes: Annotated[float, typer.Option("--text", help="Minutes of the text tower.")] = 5.0,
     unet_minutes: Annotated[float, typer.Option("--unet", help="Minutes of the UNet.")] = 240.0,
+    decoder_minutes: Annotated[float, typer.Option("--decoder", help="Minutes of the decoder alone.")] = 20.0,
     pairs: Annotated[float, typer.Option(help="Share of scenes with two objects.")] = 0.4,
     coarse: Annotated[
         bool, typer.Option(help="Three sizes of single objects and one of pairs, to begin with.")
@@ -41,6 +42,7 @@ def everything(
     filled: Annotated[int, typer.Option(help="Scenes encoded before the first step.")] = 8_000,
     batch: Annotated[int, typer.Option(help="Scenes a step of the UNet.")] = 32,
     rate: Annotated[float, typer.Option(help="The UNet's learning rate.")] = 1.2e-3,
+    bound: Annotated[float, typer.Option(help="Weight of the loss that binds words to their objects.")] = 0.02,
     every: Annotated[int, typer.Option(help="Steps of the UNet between two looks and states.")] = 1000,
     threads: Threads = 0,
 ) -> None:
@@ -61,12 +63,37 @@ def everything(
 
     watch = watcher(folder, vae, scenes.tokenizer)
     unet.train(
-        folder, scenes, pair.text, unet_minutes, unet=pair.unet, batch=batch, rate=rate, every=every, watch=watch
+        folder,
+        scenes,
+        pair.text,
+        unet_minutes,
+        unet=pair.unet,
+        batch=batch,
+        rate=rate,
+        every=every,
+        bound=bound,
+        watch=watch,
     )
     _say(f"UNet ready: {stages.minutes_spent(folder / 'unet.pt'):.1f} minutes")
+    train_decoder(folder, decoder_minutes, threads)
+    _say(f"Decoder ready: {stages.minutes_spent(folder / 'decoder.pt'):.1f} minutes")
     if workers.rank() == 0:
         pack_model(folder, model)
         evaluate_model(model, keep=True)
+
+
+@app.command("decoder")
+def train_decoder(
+    folder: Folder = RUN,
+    minutes: Annotated[float, typer.Option(help="Minutes over all runs.")] = 20.0,
+    threads: Threads = 0,
+) -> None:
+    """Train the decoder on, for latents as they are: beside the UNet or after it."""
+    from weights.train import decoder
+
+    _threads(threads)
+    workers.join()
+    decoder.train(folder, stages.load_autoencoder(folder), minutes)
 
 
 @app.command("judge")
@@ -88,6 +115,8 @@ def evaluate_model(
     model: Model = MODEL,
     seeds: Annotated[int, typer.Option(help="Pictures of each object.")] = 3,
     pairs: Annotated[int, typer.Option(help="Pictures of two objects.")] = 240,
+    maps: Annotated[int, typer.Option(help="Scenes of one object, and of two, whose word maps are measured.")] = 60,
+    edits: Annotated[int, typer.Option(help="Objects that are replaced by others.")] = 57,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own if not given.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; the model's own if not given.")] = None,
     fast: Annotated[bool, typer.Option(help="Draw in bfloat16.")] = False,
@@ -99,8 +128,10 @@ def evaluate_model(
     """Measure a packed model: a table beside its bars, then JSON."""
     from PIL import Image
 
-    from weights.train import card, draw
-    from weights.train.evaluate import evaluate, table
+    from pipelines.pipeline import Pipeline
+    from weights.train import card, draw, replacements, word_maps
+    from weights.train.evaluate import evaluate
+    from weights.train.figures import table
 
     _threads(threads)
     own = json.loads((model / "defaults.json").read_text())
@@ -116,6 +147,11 @@ def evaluate_model(
 
     how = f"{steps} DDIM steps, guidance {guidance:g}, {'bfloat16' if fast else 'float32'}"
     figures = evaluate(draw_and_keep, how, seeds=seeds, pairs=pairs, vae=drawer.vae)
+    pipe = Pipeline.from_pretrained(model)
+    if maps:
+        figures["maps"] = word_maps.measure(pipe, maps)
+    if edits:
+        figures["edits"] = replacements.measure(pipe, edits)
     text = json.dumps(figures, indent=2) + "\n"
     print(table(figures), text, sep="\n\n", flush=True)
     if keep:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from weights.train.evaluate import Figures, table
+from weights.train.figures import Figures, table
 from weights.train.history import History
 from weights.train.world import world
 
@@ -77,10 +77,19 @@ def write(model: Path) -> None:
 
 
 def _training(history: History) -> str:
-    names = {"vae": "autoencoder", "text": "text tower alone", "unet": "UNet with the text tower"}
+    names = {
+        "vae": "autoencoder",
+        "text": "text tower alone",
+        "unet": "UNet with the text tower",
+        "decoder": "decoder alone",
+    }
     stages = history["stages"]
     lines = ["| stage | minutes | steps |", "|---|---|---|"]
-    lines += [f"| {names[stage]} | {each['minutes']:g} | {each['steps']:,} |" for stage, each in stages.items()]
+    lines += [
+        f"| {names[stage]} | {each['minutes']:g} | {each['steps']:,} |"
+        for stage, each in stages.items()
+        if each["steps"]
+    ]
     hours = sum(each["minutes"] for each in stages.values()) / 60
     machines = ", then ".join(history["machines"])
     return "\n".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,25 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from weights.train.binding import owners
 from weights.train.scenes import Scene, pair, single
 from weights.train.vae import to_tensor
-from weights.train.world import COARSE, PAIR_SIZES, SINGLE_SIZES
+from weights.train.world import COARSE, GRID, PAIR_SIZES, SINGLE_SIZES, SIZE
 
 TOKENS = 77
+CELLS = SIZE // GRID
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    latents: Tensor
+    """float32 `[B, 8, 16, 16]`"""
+    ids: Tensor
+    """int64 `[B, 77]`"""
+    owned: Tensor
+    """int8 `[B, 77]`: 0 for no object's token, 1 for the first object's, 2 for the second's."""
+    masks: Tensor
+    """float32 `[B, 2, 16, 16]`: the share of each latent cell that the object covers."""
 
 
 def draw(rng: np.random.Generator, pairs: float, coarse: bool = False) -> Scene:
@@ -32,6 +47,15 @@ def encode(vae: AutoencoderKL, scenes: list[Scene]) -> Tensor:
     return mode.half()
 
 
+def cover(scenes: list[Scene]) -> Tensor:
+    """How much of each latent cell each object covers, uint8 `[B, 2, 16, 16]` of 255."""
+    covers = torch.zeros(len(scenes), 2, CELLS, CELLS, dtype=torch.uint8)
+    for row, scene in zip(covers, scenes, strict=True):
+        masks = scene.masks().reshape(-1, CELLS, GRID, CELLS, GRID).mean(axis=(2, 4))
+        row[: len(masks)] = torch.from_numpy(np.rint(masks * 255)).byte()
+    return covers
+
+
 class Ring:
     """`capacity` encoded scenes in memory, the oldest overwritten by fresh ones."""
 
@@ -39,6 +63,8 @@ class Ring:
         self.vae, self.tokenizer = vae, tokenizer
         self.latents = torch.empty(capacity, 8, 16, 16, dtype=torch.float16)
         self.ids = torch.empty(capacity, TOKENS, dtype=torch.int32)
+        self.owned = torch.empty(capacity, TOKENS, dtype=torch.int8)
+        self.covers = torch.empty(capacity, 2, CELLS, CELLS, dtype=torch.uint8)
         self.rng = np.random.default_rng(seed)
         self.filled = self.next = 0
         self.pairs, self.coarse = 0.0, False
@@ -47,7 +73,10 @@ class Ring:
         scenes = [draw(self.rng, self.pairs, self.coarse) for _ in range(count)]
         where = (torch.arange(count) + self.next) % len(self.latents)
         self.latents[where] = encode(self.vae, scenes)
-        self.ids[where] = tokenise(self.tokenizer, [scene.caption for scene in scenes]).int()
+        ids = tokenise(self.tokenizer, [scene.caption for scene in scenes])
+        self.ids[where] = ids.int()
+        self.owned[where] = owners(self.tokenizer, ids, scenes)
+        self.covers[where] = cover(scenes)
         self.next = (self.next + count) % len(self.latents)
         self.filled = min(len(self.latents), self.filled + count)
 
@@ -55,10 +84,11 @@ class Ring:
         while self.filled < count:
             self.add(64)
 
-    def sample(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """float32 latents `[B, 8, 16, 16]` and int64 token ids `[B, 77]`."""
+    def sample(self, batch: int, generator: torch.Generator) -> Batch:
         rows = torch.randint(self.filled, (batch,), generator=generator)
-        return self.latents[rows].float(), self.ids[rows].long()
+        return Batch(
+            self.latents[rows].float(), self.ids[rows].long(), self.owned[rows], self.covers[rows].float() / 255
+        )
 
 
 def tokenise(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:

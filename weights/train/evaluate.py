@@ -7,9 +7,7 @@ Bars are those that the default model is held to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import TypedDict
 
 import numpy as np
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -18,6 +16,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from weights.train import vae as autoencoder
 from weights.train.draw import Draw, Drawer, Image
+from weights.train.figures import Figures, Weak
 from weights.train.judge import Judge, Seen, background, color_right, load, look
 from weights.train.scenes import Scene, pair, single
 from weights.train.world import world
@@ -28,56 +27,6 @@ MARGIN = 16.0
 """Pixels by which centres must differ for a relation to hold; in the data they differ by 48 and more."""
 FOREGROUND = 40.0
 """A pixel this far (Euclidean, of 255 a channel) from the background's colour belongs to an object."""
-
-LISTED = 30
-"""Weak objects that the table names."""
-
-
-class Weak(TypedDict):
-    """An object that was missed at least once, and what was seen in its place."""
-
-    name: str
-    right: int
-    of: int
-    taken_for: list[str]
-
-
-class Figures(TypedDict):
-    """Shares are in [0, 1]; `None` stands for what could not be measured."""
-
-    how: str
-    """How the pictures were drawn."""
-    singles: int
-    pairs: int
-    psnr: float | None
-    single: float
-    background: float
-    both: float
-    one: float
-    relation: float | None
-    relations: dict[str, float]
-    spread: dict[str, float]
-    weak: list[Weak]
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A figure's name for people, and what it must reach (or stay under)."""
-
-    name: str
-    figure: str
-    bar: float
-    below: bool = False
-
-
-BARS = (
-    Bar("VAE, PSNR on held-out scenes (dB)", "psnr", 30.0),
-    Bar("single object recognised", "single", 0.97),
-    Bar("background colour right", "background", 0.99),
-    Bar("both objects of a pair recognised", "both", 0.85),
-    Bar("relation right, given both", "relation", 0.90),
-    Bar("positions and sizes spread as in the data (worst KS distance)", "worst_spread", 0.15, below=True),
-)
 
 
 def singles_of(seeds: int, first: int = 0, objects: Sequence[int] | None = None) -> list[Scene]:
@@ -215,39 +164,6 @@ def ks(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     at = np.concatenate([first, second])
     gaps = [np.searchsorted(np.sort(sample), at, side="right") / len(sample) for sample in (first, second)]
     return float(np.abs(gaps[0] - gaps[1]).max())
-
-
-def table(figures: Figures) -> str:
-    """The figures beside their bars, and the weak objects, for a terminal or a Markdown file."""
-    values: dict[str, float | None] = {
-        "psnr": figures["psnr"],
-        "single": figures["single"],
-        "background": figures["background"],
-        "both": figures["both"],
-        "relation": figures["relation"],
-        "worst_spread": max(figures["spread"].values()),
-    }
-    lines = ["| what | measured | bar | |", "|---|---|---|---|"]
-    for bar in BARS:
-        value = values[bar.figure]
-        reached = value is not None and (value <= bar.bar if bar.below else value >= bar.bar)
-        sign = "≤" if bar.below else "≥"
-        shown = "not measured" if value is None else f"{value:.3g}"
-        lines.append(f"| {bar.name} | {shown} | {sign} {bar.bar:g} | {'yes' if reached else 'no'} |")
-    weak = [f"{each['name']} {each['right']}/{each['of']}{_instead(each)}" for each in figures["weak"]]
-    more = f" and {len(weak) - LISTED} more" if len(weak) > LISTED else ""
-    notes = {
-        "Drawn": f"{figures['singles']} single objects, {figures['pairs']} pairs; {figures['how'] or 'drawn somehow'}",
-        "At least one object of a pair recognised": f"{figures['one']:.3g}",
-        "Relations": ", ".join(f"{name} {share:.2f}" for name, share in figures["relations"].items()),
-        "KS distances": ", ".join(f"{name} {gap:.3f}" for name, gap in figures["spread"].items()),
-        "Weak": (", ".join(weak[:LISTED]) or "none") + more,
-    }
-    return "\n".join([*lines, "", *(f"- {name}: {note}" for name, note in notes.items() if note)])
-
-
-def _instead(weak: Weak) -> str:
-    return f" ({', '.join(weak['taken_for'])})" if weak["taken_for"] else ""
 
 
 def _found(scene: Scene, seen: tuple[Seen, ...]) -> int:

@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from weights.train.stages import minutes_spent, steps_done
 
-STAGES = ("vae", "text", "unet")
+STAGES = ("vae", "text", "unet", "decoder")
 POINTS = 60
 """Lines of a stage's log that are kept, besides those with more than the loss."""
 

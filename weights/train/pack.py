@@ -79,7 +79,11 @@ def unpack(model: Path, run: Path) -> None:
 
     Raises FileExistsError where the run has states of its own, which would be lost or mixed.
     """
-    states = [name for name in ("vae.pt", "vae_final.pt", "text.pt", "unet.pt", "start.pt") if (run / name).exists()]
+    states = [
+        name
+        for name in ("vae.pt", "vae_final.pt", "text.pt", "unet.pt", "decoder.pt", "start.pt")
+        if (run / name).exists()
+    ]
     if states:
         raise FileExistsError(f"{run} already holds {', '.join(states)}: start from {model} in an empty folder.")
     run.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """The stages of a training in order, each picking up where it was stopped.
 
-`runs/<name>/` holds everything: `vae.pt`, `text.pt`, `unet.pt` (whole states of the optimizers), `vae_final.pt`
-(the autoencoder that the latents come from, closed once the text has been trained on them), `tokenizer/` and logs.
+`runs/<name>/` holds everything: `vae.pt`, `text.pt`, `unet.pt`, `decoder.pt` (whole states of the optimizers),
+`vae_final.pt` (the autoencoder that the latents come from, closed once the text has been trained on them),
+`tokenizer/` and logs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
-from weights.train import data, text, tokenizer, unet, vae, workers
+from weights.train import data, decoder, text, tokenizer, unet, vae, workers
 from weights.train.loop import Log, Run
 from weights.train.world import world
 
@@ -72,9 +73,10 @@ def autoencoder(folder: Path, minutes: float) -> AutoencoderKL:
 
 
 def load_autoencoder(folder: Path) -> AutoencoderKL:
-    """The finished autoencoder of `vae_final.pt`."""
+    """The finished autoencoder of `vae_final.pt`, with the decoder of `decoder.pt` where that was trained on."""
     model = vae.build()
     model.load_state_dict(torch.load(folder / "vae_final.pt", map_location="cpu", weights_only=True))
+    decoder.load_into(folder, model)
     return model.eval().requires_grad_(False)
 
 

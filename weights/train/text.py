@@ -94,9 +94,9 @@ def train(folder: Path, ring: Ring, minutes: float, batch: int = 96, rate: float
         for group in optimizer.param_groups:
             group["lr"] = rate * flat_tail(run.step, run.seconds / (minutes * 60), warmup=50)
         ring.add(16)
-        latents, ids = ring.sample(batch, generator)
+        drawn = ring.sample(batch, generator)
         with torch.autocast("cpu", torch.bfloat16):
-            loss, accuracy = model.loss(latents, ids)
+            loss, accuracy = model.loss(drawn.latents, drawn.ids)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         workers.share(model.parameters())

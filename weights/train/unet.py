@@ -1,4 +1,4 @@
-"""Stage 3: the UNet, with the text tower following at a quarter of its rate.
+"""Stage 3: the UNet, with the text tower following at half its rate.
 
 Latent diffusion (Rombach et al. 2022) with v-prediction (Salimans & Ho 2022) and a schedule rescaled to zero
 terminal SNR (Lin et al. 2024), so that backgrounds get their exact colour. Loss weights follow min-SNR (Hang et
@@ -17,7 +17,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from weights.train import workers
+from weights.train import binding, workers
 from weights.train.data import Ring, tokenise
 from weights.train.loop import Ema, Log, Run, flat_tail
 from weights.train.muon import Muon
@@ -105,16 +105,21 @@ def train(
     rate: float = 1.2e-3,
     watch: Callable[[Pair, Run, Log], None] | None = None,
     every: int = 1000,
+    bound: float = 0.02,
 ) -> Pair:
-    """Train for `minutes` of this process's own time over all its runs; returns the averaged model."""
+    """Train for `minutes` of this process's own time over all its runs; returns the averaged model.
+
+    `bound` is the weight of the loss on attention maps, see `binding`.
+    """
     torch.manual_seed(3)
     model = Pair(unet or build(), text)
+    recorders = binding.record(model.unet)
     ema = Ema(model, 0.999)
     matrices = [p for p in model.unet.parameters() if p.ndim >= 2]
     vectors = [p for p in model.unet.parameters() if p.ndim < 2]
     muon = Muon(matrices, lr=rate)
     adam = torch.optim.AdamW(
-        [{"params": vectors, "lr": rate, "base": rate}, {"params": text.parameters(), "lr": rate, "base": rate / 4}],
+        [{"params": vectors, "lr": rate}, {"params": text.parameters(), "lr": rate}],
         betas=(0.9, 0.99),
         weight_decay=0.0,
         fused=True,
@@ -128,13 +133,15 @@ def train(
         began = time.monotonic()
         factor = flat_tail(run.step, run.seconds / (minutes * 60), warmup=100)
         muon.param_groups[0]["lr"] = rate * factor
-        for group in adam.param_groups:
-            group["lr"] = group["base"] * factor
+        for group, share in zip(adam.param_groups, (1.0, 0.5), strict=True):
+            group["lr"] = rate * share * factor
         ring.add(4)
-        latents, ids = ring.sample(batch, generator)
-        dropped = torch.rand(batch, generator=generator) < DROPPED
-        ids = torch.where(dropped[:, None], empty, ids)
-        loss = loss_of(model, latents, ids, alphas, generator)
+        drawn = ring.sample(batch, generator)
+        kept = (torch.rand(batch, generator=generator) >= DROPPED)[:, None]
+        error = loss_of(model, drawn.latents, torch.where(kept, drawn.ids, empty), alphas, generator)
+        maps = [each.probabilities for each in recorders if each.probabilities is not None]
+        astray = binding.loss_of(maps, drawn.owned * kept, drawn.masks)
+        loss = error + bound * astray
         muon.zero_grad(set_to_none=True)
         adam.zero_grad(set_to_none=True)
         loss.backward()
@@ -144,7 +151,7 @@ def train(
         adam.step()
         ema.update(model)
         run.tick(time.monotonic() - began)
-        log.add(run, loss=float(loss.detach()))
+        log.add(run, loss=float(error.detach()), binding=float(astray.detach()))
         if run.step % every == 0:
             run.save()
             if watch is not None and workers.rank() == 0:
