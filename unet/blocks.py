@@ -31,12 +31,12 @@ class DownBlock(nn.Module):
         """[rows, c_before, h, w] → the block's output and what it leaves for the way up, in the order made."""
         skips = []
         for layer, resnet in enumerate(self.resnets):
-            hidden_states = resnet(hidden_states, time)
+            hidden_states = resnet(hidden_states, time, run)
             if len(self.attentions):
                 hidden_states = self.attentions[layer](hidden_states, run)
             skips.append(hidden_states)
         for downsample in self.downsamplers:
-            hidden_states = downsample(hidden_states)
+            hidden_states = downsample(hidden_states, run)
             skips.append(hidden_states)
         return hidden_states, skips
 
@@ -57,9 +57,9 @@ class MiddleBlock(nn.Module):
 
     def forward(self, hidden_states: Tensor, time: Tensor, run: Pass) -> Tensor:
         """[rows, c, h, w] → the same."""
-        hidden_states = self.resnets[0](hidden_states, time)
+        hidden_states = self.resnets[0](hidden_states, time, run)
         for attention, resnet in zip(self.attentions, list(self.resnets)[1:], strict=True):
-            hidden_states = resnet(attention(hidden_states, run), time)
+            hidden_states = resnet(attention(hidden_states, run), time, run)
         return hidden_states
 
 
@@ -85,12 +85,12 @@ class UpBlock(nn.Module):
     def forward(self, hidden_states: Tensor, skips: list[Tensor], time: Tensor, run: Pass) -> Tensor:
         """[rows, c_deeper, h, w] → [rows, c, h′, w′], the sides of the next skip. Takes its own skips off the end."""
         for layer, resnet in enumerate(self.resnets):
-            hidden_states = resnet(cat((hidden_states, skips.pop()), dim=1), time)
+            hidden_states = resnet(cat((hidden_states, skips.pop()), dim=1), time, run)
             if len(self.attentions):
                 hidden_states = self.attentions[layer](hidden_states, run)
         for upsample in self.upsamplers:
             height, width = skips[-1].shape[-2:]
-            hidden_states = upsample(hidden_states, (height, width))
+            hidden_states = upsample(hidden_states, (height, width), run)
         return hidden_states
 
 

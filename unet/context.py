@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from unet.laid_out import LaidOut
 from xattn.errors import BadValue
 from xattn.module import Attention, KeyValue
 from xattn.program import StepProgram
@@ -20,10 +21,12 @@ class TextContext:
 
     `sites` maps a site's name to its sources ("text", "region:0", …), each a KeyValue of
     [rows, kv_heads, tokens, head_dim]. It is a plain value: whoever changes the prompt or the weights makes a new one.
+    `laid_out` keeps what else a run makes of the weights once.
     """
 
     sites: Mapping[str, Mapping[str, KeyValue]]
     rows: int
+    laid_out: LaidOut = field(default_factory=LaidOut, repr=False)
 
     def at(self, site: AttentionSite) -> Mapping[str, KeyValue]:
         """The sources of one cross-attention site."""
@@ -40,7 +43,7 @@ class TextContext:
             for name, (key, value) in sources.items():
                 index = torch.tensor(rows, dtype=torch.int64, device=key.device)
                 kept[site][name] = KeyValue(key.index_select(0, index), value.index_select(0, index))
-        return TextContext(kept, len(rows))
+        return TextContext(kept, len(rows), self.laid_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +80,25 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One forward pass, as its attention sites see it."""
+    """One forward pass, as its attention sites and convolutions see it.
+
+    laid_out: how convolutions run on a CPU without gradients; None is torch's own way
+    """
 
     context: TextContext
     program: StepProgram | None
+    laid_out: LaidOut | None = None
+
+    def convolve(self, conv: nn.Conv2d, image: Tensor, added: Tensor | None = None) -> Tensor:
+        """`conv` of [rows, c, h, w], plus `added` [rows or 1, channels], the same at every position."""
+        if self.laid_out is None or conv._forward_hooks or conv._forward_pre_hooks:
+            made: Tensor = conv(image)
+            return made if added is None else made + added[:, :, None, None]
+        if added is None:
+            return self.laid_out.convolve(conv, image, conv.bias)
+        if added.shape[0] > 1:
+            return self.laid_out.convolve(conv, image, conv.bias) + added[:, :, None, None]
+        return self.laid_out.convolve(conv, image, added[0] if conv.bias is None else conv.bias + added[0])
 
     def attend(self, attention: Attention, site: AttentionSite, hidden_states: Tensor, grid: tuple[int, int]) -> Tensor:
         """Run `attention` on [rows, h·w, channels] as the program says for `site`; `grid` is (h, w).

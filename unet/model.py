@@ -16,6 +16,7 @@ from unet.blocks import DownBlock, MiddleBlock, UpBlock
 from unet.config import UNetConfig
 from unet.context import Added, Pass, Residuals, Stopped, TextContext
 from unet.embeddings import FeatureEmbedding, activation, wave_features
+from unet.laid_out import can_lay_out, channels_last
 from unet.transformer import TransformerBlock
 from xattn.backends import get_backend
 from xattn.errors import BadValue
@@ -126,16 +127,21 @@ class UNet(nn.Module):
         self._check_added(added, sample.shape[0])
         self._check_program(program)
         self._check_residuals(residuals)
-        time = self._time(sample, timestep, added)
+        laid_out = context.laid_out if can_lay_out(self.conv_in.weight) else None
+        # every residual block begins with this activation
+        time = self._activation(self._time(sample, timestep, added))
         try:
-            return self._run(sample, time, Pass(context, program), residuals or Residuals())
+            return self._run(sample, time, Pass(context, program, laid_out), residuals or Residuals())
         except Stopped:
             return None
 
     def _run(self, sample: Tensor, time: Tensor, run: Pass, residuals: Residuals) -> Tensor:
         if self.config.center_input_sample:
             sample = 2 * sample - 1.0
-        hidden_states = self.conv_in(sample)
+        layout = torch.channels_last if channels_last(sample) else torch.contiguous_format
+        if run.laid_out is not None:
+            sample = sample.contiguous(memory_format=torch.channels_last)
+        hidden_states = run.convolve(self.conv_in, sample)
         skips = [hidden_states]
         for block in self.down_blocks:
             hidden_states, left = block(hidden_states, time, run)
@@ -149,15 +155,15 @@ class UNet(nn.Module):
             hidden_states = _add_residual(hidden_states, residuals.mid, "residuals.mid")
         for block in self.up_blocks:
             hidden_states = block(hidden_states, skips, time, run)
-        predicted: Tensor = self.conv_out(self._activation(self.conv_norm_out(hidden_states)))
-        return predicted
+        predicted = run.convolve(self.conv_out, self._activation(self.conv_norm_out(hidden_states)))
+        return predicted.contiguous(memory_format=layout)
 
     def _time(self, sample: Tensor, timestep: Tensor | float, added: Added | None) -> Tensor:
-        """The time embedding [rows, time_dim], SDXL's additions included."""
+        """The time embedding [rows, time_dim], SDXL's additions included; one row where all are the same."""
         config, rows = self.config, sample.shape[0]
         steps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
         waves = wave_features(
-            steps.expand(rows),
+            steps,
             config.block_out_channels[0],
             cosine_first=config.flip_sin_to_cos,
             shift=config.freq_shift,

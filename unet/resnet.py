@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unet.config import UNetConfig
+from unet.context import Pass
 from unet.embeddings import activation
 
 
@@ -29,13 +30,12 @@ class ResidualBlock(nn.Module):
         self._activation = activation(config.act_fn)
         self._scale = scale
 
-    def forward(self, hidden_states: Tensor, time: Tensor) -> Tensor:
-        """`time` is the time embedding [rows, time_dim]."""
+    def forward(self, hidden_states: Tensor, time: Tensor, run: Pass) -> Tensor:
+        """`time` is the activated time embedding, [rows, time_dim] or one row for all."""
         act = self._activation
-        inner = self.conv1(act(self.norm1(hidden_states)))
-        inner = inner + self.time_emb_proj(act(time))[:, :, None, None]
-        inner = self.conv2(self.dropout(act(self.norm2(inner))))
-        shortcut = hidden_states if self.conv_shortcut is None else self.conv_shortcut(hidden_states)
+        inner = run.convolve(self.conv1, act(self.norm1(hidden_states)), self.time_emb_proj(time))
+        inner = run.convolve(self.conv2, self.dropout(act(self.norm2(inner))))
+        shortcut = hidden_states if self.conv_shortcut is None else run.convolve(self.conv_shortcut, hidden_states)
         total: Tensor = shortcut + inner
         return total if self._scale == 1.0 else total / self._scale
 
@@ -48,11 +48,10 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=padding)
         self._pad = padding == 0
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor, run: Pass) -> Tensor:
         """[rows, c, h, w] → [rows, c, ⌈h/2⌉, ⌈w/2⌉]."""
         # Without padding the original code pads right and below only, so that even sides still halve exactly.
-        halved: Tensor = self.conv(F.pad(hidden_states, (0, 1, 0, 1)) if self._pad else hidden_states)
-        return halved
+        return run.convolve(self.conv, F.pad(hidden_states, (0, 1, 0, 1)) if self._pad else hidden_states)
 
 
 class Upsample(nn.Module):
@@ -62,7 +61,6 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, hidden_states: Tensor, size: tuple[int, int]) -> Tensor:
+    def forward(self, hidden_states: Tensor, size: tuple[int, int], run: Pass) -> Tensor:
         """[rows, c, h, w] → [rows, c, *size]; `size` is the skip's, so odd sides come back as they were."""
-        grown: Tensor = self.conv(F.interpolate(hidden_states, size=size, mode="nearest"))
-        return grown
+        return run.convolve(self.conv, F.interpolate(hidden_states, size=size, mode="nearest"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unet.config import UNetConfig
 from unet.context import Pass
+from unet.laid_out import channels_last
 from xattn.module import Attention
 from xattn.sites import AttentionSite
 
@@ -93,27 +93,26 @@ class SpatialTransformer(nn.Module):
     def __init__(self, config: UNetConfig, channels: int, heads: int, depth: int, stage: Stage, backend: str) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(config.norm_num_groups, channels, eps=1e-6)
-        self._linear = config.use_linear_projection
-        self.proj_in = nn.Linear(channels, channels) if self._linear else nn.Conv2d(channels, channels, 1)
+        linear = config.use_linear_projection
+        self.proj_in = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList(
             TransformerBlock(config, channels, heads, stage.inside(f"transformer_blocks.{index}"), backend)
             for index in range(depth)
         )
-        self.proj_out = nn.Linear(channels, channels) if self._linear else nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
 
     def forward(self, hidden_states: Tensor, run: Pass) -> Tensor:
         """[rows, c, h, w] → the same."""
         height, width = hidden_states.shape[-2:]
-        inner = self.norm(hidden_states)
-        inner = self.proj_in(_tokens(inner)) if self._linear else _tokens(self.proj_in(inner))
+        inner = _projected(self.proj_in, _tokens(self.norm(hidden_states)))
         for block in self.transformer_blocks:
             inner = block(inner, run, (height, width))
-        if self._linear:
-            inner = _image(self.proj_out(inner), hidden_states)
-        else:
-            inner = self.proj_out(_image(inner, hidden_states))
-        total: Tensor = inner + hidden_states
-        return total
+        return _image(_projected(self.proj_out, inner), hidden_states) + hidden_states
+
+
+def _projected(projection: nn.Linear | nn.Conv2d, tokens: Tensor) -> Tensor:
+    """[rows, h·w, c] → the same, also by a 1×1 convolution: so nothing has to be laid out as an image for it."""
+    return F.linear(tokens, projection.weight.flatten(1), projection.bias)
 
 
 def _tokens(image: Tensor) -> Tensor:
@@ -124,6 +123,5 @@ def _tokens(image: Tensor) -> Tensor:
 def _image(tokens: Tensor, like: Tensor) -> Tensor:
     """[rows, h·w, c] → [rows, c, h, w], laid out in memory as `like` is, so that convolutions keep their format."""
     image = tokens.unflatten(1, like.shape[-2:]).permute(0, 3, 1, 2)
-    channels_last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
-    laid_out: Tensor = image if channels_last else image.contiguous()
+    laid_out: Tensor = image if channels_last(like) else image.contiguous()
     return laid_out

@@ -6,9 +6,10 @@ key hides below the tolerance. Here every layer keeps its input's size and the s
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -107,6 +108,11 @@ class Inputs:
             added,
         )
 
+    def in_float64(self) -> Inputs:
+        """The same numbers in float64."""
+        added = self.added and replace(self.added, text_embeds=self.added.text_embeds.double())
+        return replace(self, sample=self.sample.double(), text=self.text.double(), added=added)
+
 
 def scaled_weights(model: torch.nn.Module, seed: int = 0) -> None:
     """Fill `model` so that layers keep the size of their inputs and attention is far from uniform."""
@@ -136,6 +142,10 @@ class Pair:
         ours = UNet(UNetConfig.from_dict(dict(theirs.config))).eval()
         ours.load_state_dict(theirs.state_dict())
         return Pair(theirs, ours)
+
+    def in_float64(self) -> Pair:
+        """The same weights in float64."""
+        return Pair(copy.deepcopy(self.theirs).double(), copy.deepcopy(self.ours).double())
 
     def inputs(self, rows: int, height: int, width: int, seed: int = 0) -> Inputs:
         return Inputs.random(self.ours.config, rows, height, width, seed)
