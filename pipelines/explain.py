@@ -23,6 +23,8 @@ class Explanation:
 
     step: whose programs these are, counted from 1: the first with the most edits at work
     drawn: pictures in the run, 2 where the recipe has a source
+    watching: what is kept of the attention, and its bytes; empty where nothing is
+    map_bytes: of the maps, a picture
     """
 
     recipe: Recipe
@@ -33,6 +35,8 @@ class Explanation:
     drawn: int = 1
     conflicts: tuple[str, ...] = ()
     commuting: tuple[str, ...] = ()
+    watching: str = ""
+    map_bytes: int = 0
 
     @property
     def flops(self) -> int:
@@ -48,6 +52,7 @@ class Explanation:
             "step": self.step,
             "chunks": self.chunks,
             "attention_flops_a_step": self.flops,
+            "map_bytes": self.map_bytes,
             "conflicts": list(self.conflicts),
             "commuting": list(self.commuting),
             "sites": [
@@ -101,6 +106,7 @@ class Explanation:
         tail = [f"Attention: {self.flops / 1e9:.2f} GFLOP at step {self.step}."]
         for kernel, answers in why.items():
             tail.append(f"{kernel}, because of these, in auto's order, it is the first that can: " + "; ".join(answers))
+        tail += [self.watching] if self.watching else []
         tail += [f"Conflict: {sentence}" for sentence in self.conflicts]
         tail += [f"Commute: {sentence}" for sentence in self.commuting]
         if not self.recipe.edits:
@@ -143,6 +149,7 @@ def explain(model: Model, recipe: Recipe, capture: Capture | None) -> Explanatio
     tokens = chunks * len(model.text.ledger("").tokens)
     plain = sites_of(model.unet, latent, drawn * len(roles), tokens)
     index = first.programs.busiest() if first.stages[0].runs else None
+    watching, kept = ("", 0) if run.recorder is None else (run.recorder.told(), run.recorder.nbytes)
     if index is None:
         return Explanation(recipe, roles, chunks, plain, drawn=drawn, conflicts=conflicts)
     told = {one.site.name: first.programs.told(one.site.name, index) for one in plain}
@@ -156,4 +163,6 @@ def explain(model: Model, recipe: Recipe, capture: Capture | None) -> Explanatio
         drawn=drawn,
         conflicts=conflicts,
         commuting=tuple(f"{first} and {second}, in either order" for first, second in pairs),
+        watching=watching,
+        map_bytes=kept,
     )

@@ -23,9 +23,10 @@ from pipelines.load import Model
 from pipelines.pictures import coloured, opened, pixels
 from pipelines.programs import Drawn, Programs, Setting
 from pipelines.recipe import Recipe
-from pipelines.recorder import Recorder, WatchedPass, probe_sources
+from pipelines.recorder import Recorder, probe_sources
 from pipelines.schedulers import kept
 from pipelines.step_text import said, step_texts
+from pipelines.watchers import WatchedPass
 from xattn.errors import BadValue, Unsupported
 from xattn.program import StepProgram
 from xattn.sites import Row

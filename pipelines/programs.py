@@ -45,8 +45,8 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One pass: `latent` (height, width), steps, sigma before each step, K of each key source, where tensors live, and the
-    dtype of the programs' numbers."""
+    """One pass: `latent` (height, width), steps, sigma before each step, K of each key source, where tensors live, and
+    the dtype of the programs' numbers."""
 
     latent: tuple[int, int]
     steps: int

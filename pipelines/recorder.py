@@ -8,57 +8,34 @@ and they are added up as they come, so memory grows with what is asked for and, 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pipelines.asked import Asked, Probe
 from pipelines.attention_maps import AttentionMaps, Made
 from pipelines.capture import READ, Capture, columns
-from pipelines.ledger import Ledger, Phrase
-from pipelines.places import coarse_weights, place_weights
+from pipelines.ledger import Ledger
+from pipelines.places import place_weights
 from pipelines.prompt import Reading
 from pipelines.step_text import Further
 from pipelines.text import TextEncoder
-from pipelines.watching import Columns, RowWatcher, Watcher
+from pipelines.watchers import (
+    LookWatcher,
+    ProbeWatcher,
+    ShareWatcher,
+    Watched,
+    WatchedPass,
+    WordWatcher,
+    said_columns,
+)
+from pipelines.watching import RowWatcher, Watcher
 from pipelines.where import REST
 from xattn.errors import BadValue
 from xattn.maps import Accumulator
 from xattn.maps import Axis as Kept
 from xattn.sites import AttentionSite
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WatchedPass:
-    """One pass of a run, as its watchers need it.
-
-    before: steps of earlier passes; latent: (height, width); sigmas: before each step
-    text: K of the prompt's keys; probes: of each probe of the capture the key source, and which of its keys are its own
-    """
-
-    before: int
-    latent: tuple[int, int]
-    sigmas: tuple[float, ...]
-    text: int
-    probes: tuple[tuple[str, tuple[int, ...]], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Watched:
-    """One picture of the run: its row, its phrases, and what has been added up."""
-
-    row: int
-    phrases: tuple[Phrase, ...]
-    tokens: tuple[tuple[int, ...], ...]
-    words: Accumulator
-    probes: tuple[Accumulator, ...]
-    places: Accumulator
-    shares: Accumulator
-    grid: Accumulator
 
 
 class Recorder:
@@ -81,7 +58,7 @@ class Recorder:
         self._sigmas: dict[int, tuple[float, ...]] = {}
         self._watched = [self._begin(row, said) for row, said in ledgers.items()]
 
-    def _begin(self, row: int, said: tuple[Ledger, ...]) -> _Watched:
+    def _begin(self, row: int, said: tuple[Ledger, ...]) -> Watched:
         capture = self._capture
         phrases = capture.phrases(*said)
         keep = tuple(dict.fromkeys(_kept(axis) for axis in capture.keep))
@@ -91,7 +68,7 @@ class Recorder:
             return Accumulator(size, keep=keep, reduce=capture.reduce, dtype=capture.dtype, rows=[row])
 
         size = capture.size(self._latent)
-        return _Watched(
+        return Watched(
             row,
             phrases,
             tuple(next(filter(None, (columns(ledger, phrase) for ledger in said)), ()) for phrase in phrases),
@@ -113,28 +90,28 @@ class Recorder:
         if words.sets:
             found.append(words)
         for number, (keys, own) in enumerate(run.probes):
-            found.append(_ProbeWords(capture, tuple(self._watched), number, keys, own, run.before))
+            found.append(ProbeWatcher(capture, tuple(self._watched), number, keys, own, run.before))
         rows: list[RowWatcher] = []
         for watched in self._watched:
             for place in capture.places:  # a region that covers nothing is told before the first step
                 place_weights(place, run.latent, run.latent, 1)
             if capture.places:
-                rows.append(_PlacesLook(capture, watched, run, everywhere=False))
-                rows.append(_PlacesShare(capture, watched, run, ledgers[watched.row]))
+                rows.append(LookWatcher(capture, watched, run, everywhere=False))
+                rows.append(ShareWatcher(capture, watched, run, ledgers[watched.row]))
             if capture.self_attention:
-                rows.append(_PlacesLook(capture, watched, run, everywhere=True, coarsest=self._coarsest(run.latent)))
+                rows.append(LookWatcher(capture, watched, run, everywhere=True, coarsest=self._coarsest(run.latent)))
         return found, rows
 
-    def _words(self, ledgers: Mapping[int, tuple[Ledger, ...]], run: WatchedPass) -> _Words:
+    def _words(self, ledgers: Mapping[int, tuple[Ledger, ...]], run: WatchedPass) -> WordWatcher:
         # A set of columns is read once for all rows in which a phrase has the same, step by step (one step, where the
         # prompt never changes). What is not said at a step has none there.
         sets: dict[tuple[tuple[int, ...], ...], int] = {}
         places: list[list[int]] = []
         for watched in self._watched:
-            said = [_columns(ledger, watched.phrases, rest=self._rest) for ledger in ledgers[watched.row]]
+            said = [said_columns(ledger, watched.phrases, rest=self._rest) for ledger in ledgers[watched.row]]
             by_word = zip(*said, strict=True)
             places.append([sets.setdefault(steps, len(sets)) for steps in by_word])
-        return _Words(self._capture, tuple(self._watched), tuple(sets), tuple(map(tuple, places)), run.before)
+        return WordWatcher(self._capture, tuple(self._watched), tuple(sets), tuple(map(tuple, places)), run.before)
 
     @property
     def _rest(self) -> bool:
@@ -146,11 +123,40 @@ class Recorder:
         small = [down for down in grids if math.ceil(latent[0] / down) * math.ceil(latent[1] / down) <= READ]
         return small[0] if small else grids[-1]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that one picture's maps will have, that with the most words; to be asked after `watchers`."""
+        words = max(len(watched.phrases) for watched in self._watched) + len(self._capture.probes)
+        return self._capture.nbytes(words, self._latent, self._steps, self._sites)
+
+    @property
+    def _steps(self) -> int:
+        return sum(map(len, self._sigmas.values()))
+
+    def told(self) -> str:
+        """One sentence: what is kept, and how much that is."""
+        capture = self._capture
+        cross = [site for site in self._sites if site.cross]
+        words = max(len(watched.phrases) for watched in self._watched) + len(capture.probes)
+        height, width = capture.size(self._latent)
+        apart = {"step": self._steps, "layer": len(cross), "resolution": len({s.downsampling for s in cross})}
+        apart["head"] = max(site.heads for site in cross)
+        kept = " × ".join(f"{apart[axis]} {axis}s" for axis in capture.keep)
+        kept = f"{kept} apart" if kept else f"the {capture.reduce} of everything"
+        also = [f"{(count := len(capture.places))} {'place' if count == 1 else 'places'}"] if capture.places else []
+        also += ["every place's self-attention"] if capture.self_attention else []
+        extra = f", and {' and '.join(also)}" if also else ""
+        size = f"{self.nbytes / 1e6:.1f} MB" if self.nbytes >= 1e6 else f"{self.nbytes / 1e3:.1f} kB"
+        return (
+            f"Maps: {words} {'word' if words == 1 else 'words'} at {height}×{width}, {kept}{extra}, "
+            f"in {capture.dtype}: {size} a picture."
+        )
+
     def maps(self) -> tuple[AttentionMaps, ...]:
         """What has been seen so far, one value a picture; may be asked after any step."""
         return tuple(self._maps(watched) for watched in self._watched)
 
-    def _maps(self, watched: _Watched) -> AttentionMaps:
+    def _maps(self, watched: Watched) -> AttentionMaps:
         capture = self._capture
         cross = self._made(watched, cross=True)
         some: list[AttentionMaps | None] = [
@@ -177,7 +183,7 @@ class Recorder:
             return None
         return AttentionMaps.of(words, sums.result(), made, resolutions="resolution" in self._capture.keep)
 
-    def _made(self, watched: _Watched, *, cross: bool) -> Made:
+    def _made(self, watched: Watched, *, cross: bool) -> Made:
         capture = self._capture
         sites = [site for site in self._sites if site.cross is cross]
         return Made(
@@ -215,172 +221,6 @@ def probe_sources(
         sources.append(Further(name, chunks, ((None, reading),) * rows, kept))
         own.append((name, tuple(range(length, len(kept)))))
     return sources, tuple(own)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Words:
-    """Reads the words of a capture in one pass."""
-
-    capture: Capture
-    watched: tuple[_Watched, ...]
-    sets: tuple[tuple[tuple[int, ...], ...], ...]
-    places: tuple[tuple[int, ...], ...]
-    before: int
-    keys: str = "text"
-
-    @property
-    def at(self) -> Literal["model", "edited"]:
-        return self.capture.at
-
-    @property
-    def mean(self) -> bool:
-        return self.capture.measure == "mean"
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        return tuple(watched.row for watched in self.watched)
-
-    def sees(self, site: AttentionSite) -> bool:
-        return site.cross
-
-    def columns(self, index: int) -> Columns:
-        return tuple(steps[0] if len(steps) == 1 else steps[index] for steps in self.sets)
-
-    def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
-        for watched, mine in zip(self.watched, self.places, strict=True):
-            if mine:
-                layer = _layer(self.capture, site)
-                watched.words.add(taps[..., list(mine)], grid, step=self.before + index, layer=layer)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _ProbeWords:
-    """Reads one probe of a capture: the model's own attention, since no edit knows its keys."""
-
-    capture: Capture
-    watched: tuple[_Watched, ...]
-    number: int
-    keys: str
-    own: tuple[int, ...]
-    before: int
-    at: Literal["model", "edited"] = "model"
-
-    @property
-    def mean(self) -> bool:
-        return self.capture.measure == "mean"
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        return tuple(watched.row for watched in self.watched)
-
-    def sees(self, site: AttentionSite) -> bool:
-        return site.cross
-
-    def columns(self, index: int) -> Columns:  # noqa: ARG002  the same at every step
-        return (self.own,)
-
-    def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
-        for watched in self.watched:
-            layer = _layer(self.capture, site)
-            watched.probes[self.number].add(taps, grid, step=self.before + index, layer=layer)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _PlacesLook:
-    """Reads where places look in the picture: the capture's own, or everywhere on its coarse grid.
-
-    coarsest: the least downsampling of the sites that are read everywhere
-    """
-
-    capture: Capture
-    watched: _Watched
-    run: WatchedPass
-    everywhere: bool
-    coarsest: int = 1
-
-    @property
-    def at(self) -> Literal["model", "edited"]:
-        return self.capture.at
-
-    @property
-    def row(self) -> int:
-        return self.watched.row
-
-    def sees(self, site: AttentionSite) -> bool:
-        return not site.cross and site.downsampling >= self.coarsest
-
-    def state(self, index: int) -> Hashable:  # noqa: ARG002  the same at every step
-        return True
-
-    def tap(self, index: int, grid: tuple[int, int], downsampling: int) -> tuple[Tensor, Tensor | None]:  # noqa: ARG002
-        latent = self.run.latent
-        if self.everywhere:
-            return coarse_weights(self.watched.grid.size, latent, grid, downsampling), None
-        return torch.stack([place_weights(p, latent, grid, downsampling) for p in self.capture.places]), None
-
-    def take(self, index: int, site: AttentionSite, grid: tuple[int, int], rows: Tensor) -> None:
-        sums = self.watched.grid if self.everywhere else self.watched.places
-        # a map sums to 1 whatever the grid: layers of coarser ones would count more otherwise
-        spread = math.prod(grid) / math.prod(sums.size)
-        layer = _layer(self.capture, site)
-        sums.add(rows.mT * spread, grid, step=self.run.before + index, layer=layer)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _PlacesShare:
-    """Reads how places share out their attention among the words."""
-
-    capture: Capture
-    watched: _Watched
-    run: WatchedPass
-    ledgers: tuple[Ledger, ...]
-
-    @property
-    def at(self) -> Literal["model", "edited"]:
-        return self.capture.at
-
-    @property
-    def row(self) -> int:
-        return self.watched.row
-
-    def sees(self, site: AttentionSite) -> bool:
-        return site.cross
-
-    def _said(self, index: int) -> Columns:
-        ledger = self.ledgers[0 if len(self.ledgers) == 1 else index]
-        return _columns(ledger, self.watched.phrases, rest=True)
-
-    def state(self, index: int) -> Hashable:
-        return self._said(index)
-
-    def tap(self, index: int, grid: tuple[int, int], downsampling: int) -> tuple[Tensor, Tensor | None]:
-        latent = self.run.latent
-        weights = torch.stack([place_weights(p, latent, grid, downsampling) for p in self.capture.places])
-        said = self._said(index)
-        sums = torch.zeros(self.run.text, len(said))
-        for place, some in enumerate(said):
-            sums[list(some), place] = 1.0
-        return weights, sums
-
-    def take(self, index: int, site: AttentionSite, grid: tuple[int, int], rows: Tensor) -> None:  # noqa: ARG002
-        layer = _layer(self.capture, site)
-        self.watched.shares.add(rows.mT, (1, rows.shape[-1]), step=self.run.before + index, layer=layer)
-
-
-def _columns(ledger: Ledger, phrases: Sequence[Phrase], *, rest: bool) -> Columns:
-    """The columns of each phrase, and with `rest` those of begin-of-text, end-of-text, padding and everything else."""
-    own = tuple(columns(ledger, phrase) for phrase in phrases)
-    if not rest:
-        return own
-    named = {column for some in own for column in some}
-    roles = ("begin", "end", "pad")
-    others = tuple(tuple(t.position for t in ledger.tokens if t.role == role) for role in roles)
-    left = tuple(t.position for t in ledger.text_tokens if t.position not in named)
-    return (*own, *others, left)
-
-
-def _layer(capture: Capture, site: AttentionSite) -> str:
-    return f"1/{site.downsampling}" if "resolution" in capture.keep else site.name
 
 
 def _kept(axis: str) -> Kept:

@@ -22,12 +22,13 @@ from pipelines.programs import Drawn, Programs, Setting
 from pipelines.prompt import Reading, readings
 from pipelines.provenance import Provenance
 from pipelines.recipe import Recipe
-from pipelines.recorder import Recorder, WatchedPass, probe_sources
+from pipelines.recorder import Recorder, probe_sources
 from pipelines.results import Finished, Result, StepEvent
 from pipelines.schedulers import Scheduler, make_scheduler
 from pipelines.stages import Stage, stages
 from pipelines.stats import StatsClock
 from pipelines.step_text import Further, said
+from pipelines.watchers import WatchedPass
 from pipelines.watching import RowWatcher, Watcher
 from xattn.errors import BadValue
 from xattn.sites import Role, Row

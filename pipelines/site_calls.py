@@ -14,7 +14,7 @@ from itertools import combinations, product
 from unet import UNet
 from xattn.backends import choose, reasons
 from xattn.conflicts import commute
-from xattn.parts import Part, Watch
+from xattn.parts import Part, Watch, WatchRows
 from xattn.program import Program
 from xattn.request import Request
 from xattn.sites import AttentionSite
@@ -73,10 +73,13 @@ def with_program(plain: SiteExplanation, told: tuple[Program | None, Sequence[Pa
     program, parts, space = told
     if program is None:
         return plain
-    names = tuple(dict.fromkeys(part.name for part in parts if not isinstance(part, Watch)))
+    names = tuple(dict.fromkeys(part.name for part in parts if not isinstance(part, Watch | WatchRows)))
     read = sum(tap.weights.shape[1] for tap in program.taps)
     if read:
         names = (*names, f"watch {read} {'map' if read == 1 else 'maps'}")
+    places = sum(tap.weights.shape[0] for tap in program.rows)
+    if places:
+        names = (*names, f"watch {places} {'place' if places == 1 else 'places'}")
     if not program.lanes:
         return replace(plain, program=names)
     calls = [(space.size if one.out is None else len(one.out), space.width(one.keys)) for one in program.lanes]
@@ -91,7 +94,7 @@ def commuting(told: tuple[Program | None, Sequence[Part], Space]) -> tuple[tuple
     _, parts, space = told
     edits: dict[str, list[Part]] = {}
     for part in parts:
-        if not isinstance(part, Watch):
+        if not isinstance(part, Watch | WatchRows):
             edits.setdefault(part.name, []).append(part)
     return tuple(
         (first, second)
