@@ -11,6 +11,8 @@ from tests.ui.viewer.conftest import Shown, joint, png, summary, view
 from tests.ui.viewer.test_place import answer
 from ui.web.viewer import Word, word_color
 
+pytestmark = pytest.mark.slow
+
 MODES = ("look", "words", "paint", "regions", "compare")
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.ui.viewer.conftest import hot, joint, summary, view
-from ui.web.viewer import Block, Layer
+from ui.web.viewer import Block, Layer, Word
 
 
 def means(block: Block, step: int | None, layer: int | None, head: int | None) -> NDArray[np.float64]:
@@ -95,6 +95,17 @@ def test_the_same_run_keeps_what_was_chosen_and_a_new_one_does_not(shown: Any) -
     assert viewer.state()["selection"]["step"] == 3
     viewer.call("viewer.set(argument)", view(id="next", maps=(joint(),)).to_json())
     assert viewer.state()["selection"]["step"] is None
+
+
+def test_a_word_stays_chosen_by_its_text_and_the_longest_is_first(shown: Any) -> None:
+    viewer = shown(view())
+    assert viewer.state()["selection"]["words"] == [2]
+    viewer.call("viewer.select({words: [0]})")
+    other = view(id="next", words=(Word("a", "#14c3c3"), Word("blue", "#e8b616"), Word("fox", "#f66754")), prompt=())
+    viewer.call("viewer.set(argument)", other.to_json())
+    assert viewer.state()["selection"]["words"] == [2]
+    viewer.call("viewer.set(argument)", view(id="third", words=(*other.words[:2], Word("owl", "#46c865"))).to_json())
+    assert viewer.state()["selection"]["words"] == [1]
 
 
 def test_the_view_that_came_last_stays_though_an_earlier_one_takes_longer_to_unpack(shown: Any) -> None:

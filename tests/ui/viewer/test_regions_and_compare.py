@@ -67,6 +67,12 @@ def test_a_click_draws_no_speck(shown: Any) -> None:
     assert viewer.events("regions") == []
 
 
+def test_regions_may_come_before_the_first_picture(shown: Any) -> None:
+    viewer = shown(view(picture=None, maps=(), modes=("regions",), mode="regions"))
+    viewer.drag((0.1, 0.1), (0.5, 0.5))
+    assert box(last(viewer)[0]) == pytest.approx((0.1, 0.1, 0.5, 0.5), abs=0.005)
+
+
 def compared(shown: Any) -> Shown:
     viewer: Shown = shown(view(picture=png((30, 60, 200)), before=png((200, 60, 30)), before_label="source"))
     viewer.page.locator(".xv-mode[data-mode=compare]").click()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.attention_maps import AttentionMaps
 from ui.web.viewer.data import Block, Layer
 from xattn.errors import BadValue
-from xattn.sites import AttentionSite
+
+if TYPE_CHECKING:  # either would bring torch, and the web page is to open before torch is there
+    from pipelines.attention_maps import AttentionMaps
+    from xattn.sites import AttentionSite
 
 Axis = Literal["step", "layer", "head"]
 _AXES: tuple[Axis, ...] = ("step", "layer", "head")

@@ -8,7 +8,7 @@ function createModel() {
   const model = {
     view: { id: "", picture: null, width: 1, height: 1, words: [], prompt: [] },
     blocks: [], axes: { step: [], layer: [], head: [] }, grids: new Map(),
-    words: [0], ...ALL,
+    words: [], ...ALL,
     mode: "look", opacity: 0.75, cells: false, shared: false, adding: false,
     hover: null, cursor: null, marker: null, place: null, looks: null, showLooks: false, showStart: false,
     tool: "brush", size: 0.07, strength: 1, ghost: true,

@@ -98,7 +98,8 @@ function listenToPointer(model, frame) {
   let pointer = null;
 
   frame.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || pointer !== null || !model.view.picture) return;
+    // Regions and paint may come before the first picture.
+    if (event.button !== 0 || pointer !== null || (!model.view.picture && !["paint", "regions"].includes(model.mode))) return;
     const begin = GESTURES[model.mode];
     if (!begin) return;
     pointer = event.pointerId;

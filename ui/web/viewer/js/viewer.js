@@ -128,6 +128,7 @@ async function takeView(model, next, whole) {
   const blocks = await Promise.all((maps || more || []).map(readBlock));
   if (asked !== model.asked) return;
   const kept = whole || maps ? [] : model.blocks;
+  const chosen = model.words.map((word) => model.view.words[word]?.text);
   model.view = { ...(whole ? blank : model.view), ...rest };
   model.blocks = [...kept, ...blocks];
   model.axes = axesOf(model.blocks);
@@ -137,7 +138,8 @@ async function takeView(model, next, whole) {
     model.fields.clear();
     model.history.forget();
   }
-  model.words = model.words.filter((word) => word < model.view.words.length);
+  // A word stays chosen by its text: "fox" of the last prompt is "fox" of this one, wherever it stands.
+  model.words = chosen.map((text) => model.view.words.findIndex((word) => word.text === text)).filter((word) => word >= 0);
   if (!model.words.length && model.view.words.length) model.words = [firstWord(model.view)];
   if (model.blocks.length && !chooseBlock(model.blocks, model)) Object.assign(model, ALL);
   if (fields && (fresh || !whole)) await loadFields(model, fields);

@@ -65,7 +65,7 @@ function modesPart(model, setMode) {
       tab.hidden = !offered.includes(tab.dataset.mode);
       tab.setAttribute("aria-pressed", String(tab.dataset.mode === model.mode));
     }
-    node.hidden = offered.length < 2;
+    node.hidden = offered.length < 2 || (!model.view.picture && !model.view.modes);
   }
   return { node, draw };
 }
