@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -149,8 +150,8 @@ def _names(prompts: Sequence[str]) -> list[str]:
     made: list[str] = []
     for prompt in prompts:
         name = f"target-{slug(prompt)}"
-        alike = sum(other == name or other.startswith(f"{name}-no") for other in made)
-        made.append(name if not alike else f"{name}-no{alike + 1}")
+        further = (f"{name}-{number}" for number in count(2))
+        made.append(next(one for one in chain([name], further) if one not in made))
     return made
 
 

@@ -101,6 +101,14 @@ def test_replace_by_a_word_of_other_tokens_keeps_every_later_word_in_its_place(t
     tiny.agree(target, Target(source, mapper, alpha, CROSS), [Replace()])
 
 
+def test_replace_as_published_reads_wrong_columns_after_such_a_word(tiny: Both) -> None:
+    mapper = torch.eye(77)
+    mapper[2:5, 2:5] = 0
+    mapper[2, 2:5] = 1 / 3
+    target = Target("a vixen on purple", mapper, torch.ones(77), CROSS)
+    tiny.agree(FOX, target, [Replace(published=True)])
+
+
 def test_replace_by_pairs_and_with_words_of_its_own(tiny: Both) -> None:
     target = "a red cat and a dog"
     mapper, alpha = tiny.reference.mapper("a fox and a cat", target, {0: 0, 2: 4, 3: 2, 4: 3, 5: 1})
