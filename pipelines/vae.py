@@ -122,12 +122,12 @@ class Vae:
         return (sampled - self.shift) * self.scaling
 
     def _pixels(self, scaled: Tensor) -> Tensor:
-        made: Tensor = self.module.decode(scaled, return_dict=False)[0]
+        made: Tensor = self.module.decode(_laid_out(scaled), return_dict=False)[0]
         return made
 
     def _moments(self, pixels: Tensor) -> Tensor:
         """Means and log variances, [1, 2 · channels, h, w]."""
-        made: Tensor = self.module.encode(pixels, return_dict=False)[0].parameters
+        made: Tensor = self.module.encode(_laid_out(pixels), return_dict=False)[0].parameters
         return made
 
     def _whole(self, height: int, width: int) -> bool:
@@ -136,6 +136,11 @@ class Vae:
     def _tile(self) -> tuple[int, int]:
         """Side and overlap of a tile in cells of the latents."""
         return max(1, self.tiling.side // self.factor), self.tiling.overlap // self.factor
+
+
+def _laid_out(image: Tensor) -> Tensor:
+    """Channels last on a CPU: its convolutions work so, and would turn every image there and back."""
+    return image.contiguous(memory_format=torch.channels_last) if image.device.type == "cpu" else image
 
 
 def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
