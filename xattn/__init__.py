@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipelines import batch as batch
+    from pipelines.asked import Probe as Probe
     from pipelines.assets import Asset as Asset
     from pipelines.attention_maps import AttentionMaps as AttentionMaps
     from pipelines.capture import Capture as Capture
     from pipelines.figures import contact_sheet as contact_sheet
     from pipelines.figures import overlay as overlay
+    from pipelines.figures import where_sheet as where_sheet
+    from pipelines.figures import write_figure as write_figure
     from pipelines.ledger import Phrase as Phrase
     from pipelines.pipeline import Pipeline as Pipeline
     from pipelines.provenance import Provenance as Provenance
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from pipelines.techniques.values import check_strength as check_strength
     from pipelines.techniques.window import Window as Window
     from pipelines.upscale import Upscale as Upscale
+    from pipelines.where import Where as Where
     from xattn.backends import Backend as Backend
     from xattn.errors import BadModel as BadModel
     from xattn.errors import BadValue as BadValue
@@ -95,6 +99,7 @@ _HOME = {
     "PaintWithWords": "pipelines.techniques.paint_with_words",
     "Phrase": "pipelines.ledger",
     "Pipeline": "pipelines.pipeline",
+    "Probe": "pipelines.asked",
     "Program": "xattn.program",
     "Provenance": "pipelines.provenance",
     "Recipe": "pipelines.recipe",
@@ -113,6 +118,7 @@ _HOME = {
     "UnknownWord": "xattn.errors",
     "Unsupported": "xattn.errors",
     "Upscale": "pipelines.upscale",
+    "Where": "pipelines.where",
     "Window": "pipelines.techniques.window",
     "WordMap": "pipelines.techniques.values",
     "XattnError": "xattn.errors",
@@ -122,6 +128,8 @@ _HOME = {
     "check_word": "pipelines.techniques.edit",
     "contact_sheet": "pipelines.figures",
     "overlay": "pipelines.figures",
+    "where_sheet": "pipelines.figures",
+    "write_figure": "pipelines.figures",
 }
 
 __version__ = "0.1.0"
@@ -152,6 +160,7 @@ __all__ = [
     "PaintWithWords",
     "Phrase",
     "Pipeline",
+    "Probe",
     "Program",
     "Provenance",
     "Recipe",
@@ -170,6 +179,7 @@ __all__ = [
     "UnknownWord",
     "Unsupported",
     "Upscale",
+    "Where",
     "Window",
     "WordMap",
     "XattnError",
@@ -179,6 +189,8 @@ __all__ = [
     "check_word",
     "contact_sheet",
     "overlay",
+    "where_sheet",
+    "write_figure",
 ]
 
 # Hidden from type checkers: a visible __getattr__ would make any name type-check.

@@ -22,6 +22,7 @@ PUBLIC = [
     "PaintMap", "PaintWithWords", "Region", "Regions", "NegPip",
     "Box", "Edit", "Here", "Phrase", "Strength", "Window", "WordMap", "check_strength", "check_word",
     "Asset", "AttentionMaps", "Capture", "Upscale", "batch", "contact_sheet", "overlay",
+    "Probe", "Where", "where_sheet", "write_figure",
     "BadModel", "BadValue", "Cancelled", "CannotWrite", "Conflict", "NonFinite",
     "UnknownName", "UnknownWord", "Unsupported", "XattnError",
 ]
