@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from playwright import sync_api
 
 from ui.web.viewer import Block, Layer, Piece, View, Word, word_color
 from ui.web.viewer.assets import script, style
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'xattn[dev]'")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 GREY = 128

@@ -24,6 +24,14 @@ def test_a_view_becomes_json_and_no_stub_is_written_beside_the_source() -> None:
     assert list(folder.glob("*.pyi")) == []
 
 
+@pytest.mark.parametrize("event", ["word", "place", "view", "slice", "paint", "regions", "compare", "mode"])
+def test_every_event_can_be_listened_to(event: str) -> None:
+    with gr.Blocks(analytics_enabled=False) as demo:
+        getattr(Viewer(), event)(lambda: None)
+    (listener,) = demo.fns.values()
+    assert [name for _, name in listener.targets] == [event]
+
+
 def test_the_exported_page_needs_neither_gradio_nor_torch() -> None:
     code = "import sys, ui.web.viewer; sys.exit(bool({'gradio', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
