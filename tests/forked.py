@@ -91,12 +91,15 @@ def server(model: Path, **settings: str) -> Iterator[Server]:
 
 
 def _serve() -> None:
+    import importlib
     import signal
 
-    import ui.app
     import ui.cli
 
-    pipe = pipelines.pipeline.Pipeline.from_pretrained(sys.argv[1])
+    for late in ("pipelines.batch.session", "pipelines.batch.sheet", "ui.app", "ui.batch_reports"):
+        importlib.import_module(late)
+    pipeline = importlib.import_module("pipelines.pipeline")
+    pipe = pipeline.Pipeline.from_pretrained(sys.argv[1])
     pipe("a fox", words=("fox",)).save(Path(os.environ["XATTN_CACHE"]) / "warm.png")
     # a shell's background job ignores SIGINT, and so would what it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)

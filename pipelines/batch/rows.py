@@ -62,10 +62,12 @@ class Asked:
     recipe: Recipe
 
 
-def expand(source: Source, settings: Settings) -> tuple[tuple[Asked, ...], tuple[Rejected, ...]]:
+def expand(
+    source: Source, settings: Settings, limit: int = MAX_PICTURES
+) -> tuple[tuple[Asked, ...], tuple[Rejected, ...]]:
     """Every picture that the rows ask for, and every row that asks for none that can be.
 
-    A row is drawn whole or not at all. Raises BadValue where there would be more than MAX_PICTURES.
+    A row is drawn whole or not at all. Raises BadValue where there would be more than `limit`.
     """
     seen: Counter[str] = Counter()
     asked: list[Asked] = []
@@ -75,10 +77,10 @@ def expand(source: Source, settings: Settings) -> tuple[tuple[Asked, ...], tuple
         try:
             if raw.problem:
                 raise XattnError(raw.problem)
-            made = list(_row(raw, settings, seen, pictures, MAX_PICTURES - len(asked)))
+            made = list(_row(raw, settings, seen, pictures, limit - len(asked)))
         except _TooMany as error:
             remedy = "Split the file, or count or sweep less"
-            raise BadValue("rows", f"{error} and more", f"at most {MAX_PICTURES} pictures", remedy) from error
+            raise BadValue("rows", "more", f"at most {limit} pictures", remedy) from error
         except XattnError as error:
             rejected.append(Rejected(source.name, raw.number, raw.line, str(error), dict(raw.document)))
             continue
@@ -109,7 +111,7 @@ def _row(raw: Raw, settings: Settings, seen: Counter[str], pictures: _Pictures, 
     if settings.templates is not None:
         spoken = list(itertools.islice(settings.templates.spoken(prompt, seeds), room + 1))
     if len(spoken) * len(sweeps) > room:
-        raise _TooMany(MAX_PICTURES)
+        raise _TooMany
     assets = pictures.put_in(document)
     for words, seed in spoken:
         for values in sweeps:

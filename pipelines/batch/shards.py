@@ -11,8 +11,9 @@ import json
 import os
 import tarfile
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xattn.errors import BadValue, CannotWrite
 
@@ -76,15 +77,8 @@ def pack(maps: AttentionMaps) -> bytes:
     """Maps as an .npz: `values` in half precision, and what they are as JSON."""
     import numpy as np
 
-    about = {
-        "words": maps.words,
-        "steps": maps.steps,
-        "layers": maps.layers,
-        "measure": maps.made.measure,
-        "reduce": maps.made.reduce,
-        "role": maps.made.role,
-        "heads": maps.made.heads,
-    }
+    made = {field.name: getattr(maps.made, field.name) for field in fields(maps.made)}
+    about = {"words": maps.words, "steps": maps.steps, "layers": maps.layers, "made": made}
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, values=maps.values.astype(np.float16), about=np.array(json.dumps(about, ensure_ascii=False))
@@ -102,11 +96,16 @@ def unpack(data: bytes) -> AttentionMaps:
         about, values = json.loads(str(file["about"])), file["values"].astype(np.float32)
     return AttentionMaps(
         values=values,
-        words=tuple(word if isinstance(word, str) else (word[0], word[1]) for word in about["words"]),
-        steps=tuple(about["steps"]),
-        layers=tuple(about["layers"]),
-        made=Made(about["measure"], about["reduce"], about["role"], about["heads"]),
+        words=_tuples(about["words"]),
+        steps=_tuples(about["steps"]),
+        layers=_tuples(about["layers"]),
+        made=Made(**{name: _tuples(value) for name, value in about["made"].items()}),
     )
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def find(folder: Path, shard: str, recipe_hash: str) -> AttentionMaps:
