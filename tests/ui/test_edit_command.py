@@ -1,0 +1,125 @@
+"""`xattn edit` on the tiny model: what it draws, writes, and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipelines.ledger import Ledger
+from pipelines.metadata import read_recipe
+from pipelines.pipeline import Pipeline
+from pipelines.techniques import Inject, LocalBlend, Refine, Replace, Reweight
+from pipelines.techniques.window import Window
+from tests.ui.conftest import Xattn
+from ui.edit_request import EditFlags
+
+FLAGS = EditFlags("0.8", "0.4", None, "", "", "0.3", None, "", None)
+
+
+def test_a_source_and_its_targets_a_sheet_and_maps(xattn: Xattn, model: Path, here: Path) -> None:
+    targets = ("a dog on purple", "a red fox on purple", "a dog on purple")
+    done = xattn(
+        "edit", "a fox on purple", *targets, "--seed", "1", "--blend", "fox,dog", "--model", model, "--out", "e"
+    )
+    assert (done.code, done.err) == (0, "")
+    names = ("source", "target-a-dog-on-purple", "target-a-red-fox-on-purple", "target-a-dog-on-purple-2")
+    assert done.out.split() == [f"e/{name}.png" for name in (*names, "sheet")]
+    for name in names:
+        assert (here / "e" / f"{name}-maps" / "purple.npy").exists()
+    with Image.open(here / "e" / "sheet.png") as sheet:
+        assert sheet.width > 4 * 320
+    dog = read_recipe(here / "e" / "target-a-dog-on-purple.png")
+    assert dog.source == read_recipe(here / "e" / "source.png")
+    blend = LocalBlend(("dog",), ("fox",))
+    assert dog.edits == (Replace(window=Window((0.0, 0.8))), Inject(window=Window((0.0, 0.4))), blend)
+    added = read_recipe(here / "e" / "target-a-red-fox-on-purple.png")
+    assert added.edits[0] == Refine(window=Window((0.0, 0.8))), "words are only added"
+
+
+def test_each_flag_is_an_edit(xattn: Xattn, model: Path, here: Path) -> None:
+    (here / "more.json").write_text('[{"kind": "reweight", "word": "on", "scale": 0.5}]')
+    flags = (
+        "--cross",
+        "0.5",
+        "--self",
+        "0",
+        "--method",
+        "refine",
+        "--pairs",
+        "fox=dog",
+        "--reweight",
+        "dog=2,purple=0",
+    )
+    done = xattn(
+        "edit", "a fox on purple", "a dog on purple", *flags, "--edits", "more.json", "--json", "--model", model
+    )
+    assert (done.code, done.err) == (0, "")
+    told = json.loads(done.out)
+    assert told["sheet"] == "out/edit/sheet.png"
+    source, target = told["images"]
+    assert source["seed"] == target["seed"]
+    assert [link["kind"] for link in target["alignment"]["links"]] == ["kept", "paired", "kept", "kept"]
+    assert read_recipe(here / target["file"]).edits == (
+        Refine((("fox", "dog"),), window=Window((0.0, 0.5))),
+        Reweight("dog", 2.0),
+        Reweight("purple", 0.0),
+        Reweight("on", 0.5),
+    )
+
+
+def test_a_picture_is_a_source_too_and_its_target_is_drawn_again(xattn: Xattn, model: Path, here: Path) -> None:
+    assert xattn("generate", "a fox", "--seed", "3", "--model", model, "--out", "fox.png").code == 0
+    assert xattn("edit", "fox.png", "a dog", "--model", model, "--out", "e").code == 0
+    with Image.open(here / "fox.png") as first, Image.open(here / "e" / "source.png") as again:
+        assert first.tobytes() == again.tobytes()
+    assert xattn("generate", "e/target-a-dog.png", "--model", model, "--out", "again.png").code == 0
+    with Image.open(here / "e" / "target-a-dog.png") as first, Image.open(here / "again.png") as again:
+        differences = [abs(one - other) for one, other in zip(first.tobytes(), again.tobytes(), strict=True)]
+        assert max(differences) <= 1, "alike to rounding: another batch"
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--blend", "foks"), 'There is no word of the prompts for --blend "foks". Known: a, fox, dog.'),
+        (("--blend", "fox:2"), '"fox:2"'),
+        (("--reweight", "fox=2"), "--reweight"),
+        (("--reweight", "dog"), "red=1.6"),
+        (("--reweight", "dog=much"), "a number such as"),
+        (("--pairs", "cat=dog"), 'The source\'s prompt has no word "cat". Its words are: a, fox.'),
+        (("--cross", "2"), "--cross"),
+        (("--method", "swap"), "replace, refine"),
+        (("--edits", "none.json"), "--edits"),
+        (("--threshold", "x"), "--threshold"),
+        (("--mask", "none.png"), "--mask"),
+        (("--blend", "dog,"), "--blend"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_nothing_is_written(
+    xattn: Xattn, model: Path, here: Path, flags: tuple[str, ...], says: str
+) -> None:
+    done = xattn("edit", "a fox", "a dog", *flags, "--model", model)
+    assert done.code == 2
+    assert says in done.err
+    assert list(here.iterdir()) == []
+
+
+def test_without_a_target_there_is_nothing_to_do(xattn: Xattn, model: Path) -> None:
+    done = xattn("edit", "a fox", "--model", model)
+    assert done.code == 2
+    assert "TARGET" in done.err
+
+
+def test_a_mask_alone_is_where_it_changes(model: Path, here: Path) -> None:
+    Image.new("L", (64, 64), 255).save(here / "mask.png")
+    pipe = Pipeline.from_pretrained(model)
+    base = pipe.resolve("a fox", seed=1)
+    flags = EditFlags("0", "0", None, "", "", "0.3", "mask.png", "", None)
+    recipes, alignments = flags.read().of(pipe, base, [pipe.resolve("a dog", seed=1, source=base)])
+    (blend,) = recipes[0].edits
+    assert isinstance(blend, LocalBlend)
+    assert (blend.words, blend.mask is not None) == ((), True)
+    assert isinstance(alignments[0].source, Ledger)
