@@ -41,8 +41,8 @@ def denoise(
             raise Cancelled(f"stopped before step {index + 1} of {len(scheduler.timesteps)}")
         with torch.no_grad():
             step, text = plan.at(index), plan.text(index)
-            rows = plan.rows_of(canvas.seen(scheduler.scale_model_input(latents, timestep)))
-            predicted = unet(rows, timestep, text.context, text.added, program=step)
+            rows, copies = plan.rows_of(canvas.seen(scheduler.scale_model_input(latents, timestep)))
+            predicted = unet(rows, timestep, text.context, text.added, program=step, copies=copies)
             guided = plan.guidance(plan.by_role(predicted))
             moved = scheduler.step(guided, timestep, latents, plan.generators)
             latents, expected = plan.keep(index, canvas.keep(moved, scheduler, index + 1))

@@ -55,10 +55,14 @@ class Plan:
         """The rows' text at the first step, which is that of all steps unless a prompt changes on the way."""
         return self.texts.at(0).conditioning
 
-    def rows_of(self, latents: Tensor) -> Tensor:
-        """The UNet's batch [rows, c, h, w] out of the images' latents [images, c, h, w]."""
+    def rows_of(self, latents: Tensor) -> tuple[Tensor, int]:
+        """The UNet's batch [rows / copies, c, h, w] out of the images' latents [images, c, h, w], and copies."""
+        images = [row.image for row in self.rows]
+        copies = len(images) // len(latents)
+        if images == list(range(len(latents))) * copies:
+            return latents, copies
         index = torch.tensor([row.image for row in self.rows], device=latents.device)
-        return latents.index_select(0, index)
+        return latents.index_select(0, index), 1
 
     def by_role(self, predicted: Tensor) -> Mapping[Role, Tensor]:
         """The UNet's answer split by role, each [images, c, h, w]."""

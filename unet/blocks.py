@@ -85,7 +85,7 @@ class UpBlock(nn.Module):
     def forward(self, hidden_states: Tensor, skips: list[Tensor], time: Tensor, run: Pass) -> Tensor:
         """[rows, c_deeper, h, w] → [rows, c, h′, w′], the sides of the next skip. Takes its own skips off the end."""
         for layer, resnet in enumerate(self.resnets):
-            hidden_states = resnet(cat((hidden_states, skips.pop()), dim=1), time, run)
+            hidden_states = resnet(cat((hidden_states, run.spread(skips.pop())), dim=1), time, run)
             if len(self.attentions):
                 hidden_states = self.attentions[layer](hidden_states, run)
         for upsample in self.upsamplers:

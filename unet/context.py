@@ -89,6 +89,11 @@ class Pass:
     program: StepProgram | None
     laid_out: LaidOut | None = None
 
+    def spread(self, hidden_states: Tensor) -> Tensor:
+        """All rows, of those that stood for all: [rows or rows / copies, …] → [rows, …]. Laid out as it was."""
+        copies = self.context.rows // hidden_states.shape[0]
+        return hidden_states if copies == 1 else torch.cat([hidden_states] * copies)
+
     def convolve(self, conv: nn.Conv2d, image: Tensor, added: Tensor | None = None) -> Tensor:
         """`conv` of [rows, c, h, w], plus `added` [rows or 1, channels], the same at every position."""
         if self.laid_out is None or conv._forward_hooks or conv._forward_pre_hooks:

@@ -112,24 +112,28 @@ class UNet(nn.Module):
         added: Added | None = None,
         program: StepProgram | None = None,
         residuals: Residuals | None = None,
+        *,
+        copies: int = 1,
     ) -> Tensor | None:
         """The prediction for `sample` [rows, in_channels, h, w]: [rows, out_channels, h, w]; any sides.
 
         timestep: one for all rows, or [rows]. context: from `text_context`, with as many rows. added: SDXL's pooled
             text and sizes; required by models that have them, refused by others. program: what attention sites do
             differently in this step; None and an empty one give the same bits. residuals: what a ControlNet adds.
+        copies: the sample stands for so many times its rows, one set after the other (unconditional, conditional),
+            each with a context of its own: what comes before the first text is then computed once for all.
         Returns None where `program.stop_after` ended the pass.
         Raises BadValue where one of them does not fit the model or the others, before anything is computed (a
         residual's shape: where it is added).
         """
-        self._check_sample(sample, context)
-        self._check_timestep(timestep, sample.shape[0])
-        self._check_added(added, sample.shape[0])
+        self._check_sample(sample, context, copies)
+        self._check_timestep(timestep, context.rows)
+        self._check_added(added, context.rows)
         self._check_program(program)
         self._check_residuals(residuals)
         laid_out = context.laid_out if can_lay_out(self.conv_in.weight) else None
         # every residual block begins with this activation
-        time = self._activation(self._time(sample, timestep, added))
+        time = self._activation(self._time(sample, timestep, added, context.rows))
         try:
             return self._run(sample, time, Pass(context, program, laid_out), residuals or Residuals())
         except Stopped:
@@ -138,6 +142,8 @@ class UNet(nn.Module):
     def _run(self, sample: Tensor, time: Tensor, run: Pass, residuals: Residuals) -> Tensor:
         if self.config.center_input_sample:
             sample = 2 * sample - 1.0
+        if time.shape[0] > 1 or residuals.down:  # rows that differ from the first block on
+            sample = run.spread(sample)
         layout = torch.channels_last if channels_last(sample) else torch.contiguous_format
         if run.laid_out is not None:
             sample = sample.contiguous(memory_format=torch.channels_last)
@@ -151,6 +157,7 @@ class UNet(nn.Module):
             skips = [_add_residual(skip, residual, f"residuals.down[{at}]") for at, (skip, residual) in pairs]
         if self.mid_block is not None:
             hidden_states = self.mid_block(hidden_states, time, run)
+        hidden_states = run.spread(hidden_states)
         if residuals.mid is not None:
             hidden_states = _add_residual(hidden_states, residuals.mid, "residuals.mid")
         for block in self.up_blocks:
@@ -158,9 +165,9 @@ class UNet(nn.Module):
         predicted = run.convolve(self.conv_out, self._activation(self.conv_norm_out(hidden_states)))
         return predicted.contiguous(memory_format=layout)
 
-    def _time(self, sample: Tensor, timestep: Tensor | float, added: Added | None) -> Tensor:
+    def _time(self, sample: Tensor, timestep: Tensor | float, added: Added | None, rows: int) -> Tensor:
         """The time embedding [rows, time_dim], SDXL's additions included; one row where all are the same."""
-        config, rows = self.config, sample.shape[0]
+        config = self.config
         steps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
         waves = wave_features(
             steps,
@@ -181,7 +188,7 @@ class UNet(nn.Module):
         extra: Tensor = self.add_embedding(features.to(time.dtype))
         return time + extra
 
-    def _check_sample(self, sample: Tensor, context: TextContext) -> None:
+    def _check_sample(self, sample: Tensor, context: TextContext, copies: int) -> None:
         if sample.dim() != 4 or sample.shape[1] != self.config.in_channels or 0 in sample.shape:
             raise BadValue("sample", list(sample.shape), f"[rows, {self.config.in_channels}, height, width]")
         # Unpadded convolutions round a side down, and it must not vanish; padded ones round up.
@@ -192,8 +199,9 @@ class UNet(nn.Module):
             raise BadValue("sample.dtype", sample.dtype, f"the model's, {self.dtype}", "Use sample.to(unet.dtype)")
         if context.sites.keys() != self._cross_names:
             raise BadValue("context", "made by another model", "what this model's text_context returned")
-        if context.rows != sample.shape[0]:
-            raise BadValue("context.rows", context.rows, f"{sample.shape[0]}, as many as the sample has")
+        if context.rows != copies * sample.shape[0]:
+            rows = f"{copies * sample.shape[0]}, as many as the sample has"
+            raise BadValue("context.rows", context.rows, rows if copies == 1 else f"{rows} in {copies} copies")
 
     def _check_timestep(self, timestep: Tensor | float, rows: int) -> None:
         if isinstance(timestep, Tensor) and tuple(timestep.shape) not in ((), (1,), (rows,)):

@@ -104,7 +104,8 @@ class SpatialTransformer(nn.Module):
     def forward(self, hidden_states: Tensor, run: Pass) -> Tensor:
         """[rows, c, h, w] → the same."""
         height, width = hidden_states.shape[-2:]
-        inner = _projected(self.proj_in, _tokens(self.norm(hidden_states)))
+        inner = run.spread(_projected(self.proj_in, _tokens(self.norm(hidden_states))))
+        hidden_states = run.spread(hidden_states)
         for block in self.transformer_blocks:
             inner = block(inner, run, (height, width))
         return _image(_projected(self.proj_out, inner), hidden_states) + hidden_states
