@@ -61,7 +61,8 @@ class Call:
 
     def __post_init__(self) -> None:
         self.site = AttentionSite("here.attn2", "cross", "up", self.downsampling, HEADS, HEAD_DIM)
-        names, keys = [], {}
+        names: list[str] = []
+        keys: dict[int, tuple[str, ...]] = {}
         for place, edit in enumerate(self.edits):
             keys[place] = tuple(f"{place}:{number}" for number in range(len(edit.texts)))
             names += keys[place]
@@ -101,7 +102,8 @@ class Call:
 
     def scores(self, keys: str = "text", row: int = 0) -> Tensor:
         """[heads, N, K], scaled."""
-        return self.query[row].double() @ self.sources[keys][0][row].double().mT * HEAD_DIM**-0.5
+        made: Tensor = self.query[row].double() @ self.sources[keys][0][row].double().mT * HEAD_DIM**-0.5
+        return made
 
     def probs(self, keys: str = "text", row: int = 0) -> Tensor:
         return self.scores(keys, row).softmax(dim=-1)
