@@ -83,9 +83,11 @@ class Programs:
     ) -> None:
         self._pictures, self._rows, self._setting = pictures, rows, setting
         self._places = {(row.image, row.role): place for place, row in enumerate(rows)}
+        # sources first: what is taken from one has its own edits, wherever in the batch it is
+        ordered = sorted(enumerate(pictures), key=lambda one: one[1].source is not None)
         self._edits = {
             (image, place): edit
-            for image, picture in enumerate(pictures)
+            for image, picture in ordered
             for place, edit in enumerate(picture.recipe.edits)
             if edit.enabled
         }

@@ -71,6 +71,8 @@ def test_other_numbers_of_words_replace_each_other_as_phrases(tokenizer: Tokeniz
 def test_of_two_ways_the_one_that_keeps_neighbours_together(tokenizer: Tokenizer) -> None:
     kept = [link.target_columns for link in aligned(tokenizer, "a fox", "a cat and a fox").links if link.kind == "kept"]
     assert kept == [(4,), (5,)], 'the second "a", before the fox'
+    longer = aligned(tokenizer, "a fox on red", "a fox on red and a cat on red")
+    assert [link.target_columns for link in longer.links if link.kind == "kept"] == [(1,), (2,), (3,), (4,)]
 
 
 def test_pairs_come_first_and_may_cross(tokenizer: Tokenizer) -> None:

@@ -12,6 +12,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.recipe import Recipe
 from pipelines.techniques import Edit, Inject, LocalBlend, Refine, Replace, Reweight
 from pipelines.techniques.values import Box
+from pipelines.techniques.window import Window
 from tests.models import write_model
 from xattn.errors import BadValue, Conflict, UnknownName, UnknownWord, XattnError
 
@@ -109,3 +110,14 @@ def test_the_alignment_is_shown_before_anything_is_drawn(pipe: Pipeline) -> None
     assert ("paired", "fox", "dog") in [(link.kind, link.source, link.target) for link in pipe.alignment(paired).links]
     with pytest.raises(BadValue, match="nothing to align"):
         pipe.alignment(SOURCE)
+
+
+def test_a_source_with_edits_of_its_own_gives_what_it_has_with_them_in_any_order(pipe: Pipeline) -> None:
+    edited = replace(SOURCE, edits=(Reweight("purple", 4.0),))
+    target = replace(TARGET, source=edited, edits=(Replace(),))
+    alone = np.asarray(pipe(target).image).astype(int)
+    beside = np.asarray(pipe([edited, target])[1].image).astype(int)
+    assert abs(alone - beside).max() <= 1
+    same = replace(target, prompt=SOURCE.prompt, edits=(Replace(window=Window()),))
+    pair = pipe([same, edited])
+    assert (np.asarray(pair[0].image) == np.asarray(pair[1].image)).all()
