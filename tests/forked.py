@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,15 +49,15 @@ class Server:
         self._process = process
         self._count = 0
 
-    def start(self, *argv: str | Path, cwd: Path) -> Process:
-        """Run `xattn` with these arguments."""
+    def start(self, *argv: str | Path, cwd: Path, **settings: str) -> Process:
+        """Run `xattn` with these arguments, and further environment variables."""
         self._count += 1
         files = cwd / f".process-{self._count}"
         files.mkdir()
-        asked = {"argv": [str(one) for one in argv], "cwd": str(cwd), "out": str(files)}
+        asked = {"argv": [str(one) for one in argv], "cwd": str(cwd), "out": str(files), "settings": settings}
         return Process(int(self.ask(asked)["pid"]), files, self)
 
-    def ask(self, asked: dict[str, object]) -> dict[str, int]:
+    def ask(self, asked: Mapping[str, object]) -> dict[str, int]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
@@ -119,6 +119,9 @@ def _serve() -> None:
 def _become(asked: dict[str, object], main: object) -> None:
     """The forked process: never comes back."""
     os.setsid()
+    settings = asked["settings"]
+    assert isinstance(settings, dict)
+    os.environ.update(settings)
     os.chdir(str(asked["cwd"]))
     for number, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(Path(str(asked["out"])) / name, os.O_WRONLY | os.O_CREAT)
