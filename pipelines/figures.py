@@ -25,6 +25,7 @@ from xattn.errors import BadValue, UnknownName
 
 Scale = Literal["shared", "each"]
 Range = tuple[float, float]
+Titled = tuple[str, NDArray[np.float32] | None]
 MOST = 10
 """Panels beside each other; of more steps so many are shown, evenly spread, the first and the last among them."""
 
@@ -118,7 +119,8 @@ def short_site(name: str) -> str:
 
 
 def _by_axis(image: Image.Image, maps: AttentionMaps, words: Sequence[Asked], by: Axis, scale: Scale) -> Image.Image:
-    made: list[tuple[str, list[tuple[str, NDArray[np.float32] | None]]]] = []
+    maps.along(by)  # raises where it was not kept
+    made: list[tuple[str, list[Titled]]] = []
     for word in words:
         if by == "head" and maps.layers:
             made += [
@@ -126,7 +128,8 @@ def _by_axis(image: Image.Image, maps: AttentionMaps, words: Sequence[Asked], by
                 for one in maps.along("layer")
             ]
         else:
-            made.append((label(word), [(_named(one, by), one[word]) for one in _spread(maps.along(by))]))
+            names = _names(maps, by)
+            made.append((label(word), _spread([(n, m[word]) for n, m in zip(names, maps.along(by), strict=True)])))
     heats = [heat for _, row in made for _, heat in row if heat is not None]
     between = _shared(heats) if scale == "shared" else None
     side = 160 if max(len(row) for _, row in made) <= 6 else 120
@@ -141,24 +144,25 @@ def _by_axis(image: Image.Image, maps: AttentionMaps, words: Sequence[Asked], by
     return sheet(rows, _bar(between), side=side, indent=1)
 
 
-def _heads(maps: AttentionMaps, word: Asked, most: int) -> list[tuple[str, NDArray[np.float32] | None]]:
+def _heads(maps: AttentionMaps, word: Asked, most: int) -> list[Titled]:
     """One layer's heads, and nothing for those that it lacks."""
     kept = maps.heads
     return [(f"head {head}", maps.at(head=head)[word] if head in kept else None) for head in range(most)]
 
 
-def _named(maps: AttentionMaps, by: Axis) -> str:
+def _names(maps: AttentionMaps, by: Axis) -> list[str]:
+    """What stands over the maps along an axis that was kept."""
     if by == "step":
-        return f"{maps.times[0]:g} noise" if maps.times else f"step {maps.steps[0]}"
+        return [f"time {time:g}" for time in maps.times] or [f"step {step}" for step in maps.steps]
     if by == "layer":
-        return short_site(maps.layers[0])
-    return f"head {maps.heads[0]}" if by == "head" else maps.resolutions[0]
+        return [short_site(layer) for layer in maps.layers]
+    return [f"head {head}" for head in maps.heads] if by == "head" else list(maps.resolutions)
 
 
-def _spread(every: tuple[AttentionMaps, ...]) -> tuple[AttentionMaps, ...]:
+def _spread(every: list[Titled]) -> list[Titled]:
     if len(every) <= MOST:
         return every
-    return tuple(every[round(place * (len(every) - 1) / (MOST - 1))] for place in range(MOST))
+    return [every[round(place * (len(every) - 1) / (MOST - 1))] for place in range(MOST)]
 
 
 def _shared(heats: Sequence[NDArray[np.float32]]) -> Range:

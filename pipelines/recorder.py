@@ -87,7 +87,7 @@ class Recorder:
         self._sigmas[run.before] = run.sigmas
         found: list[Watcher] = []
         words = self._words(ledgers, run)
-        if words.sets:
+        if any(words.sets):
             found.append(words)
         for number, (keys, own) in enumerate(run.probes):
             found.append(ProbeWatcher(capture, tuple(self._watched), number, keys, own, run.before))
@@ -103,15 +103,22 @@ class Recorder:
         return found, rows
 
     def _words(self, ledgers: Mapping[int, tuple[Ledger, ...]], run: WatchedPass) -> WordWatcher:
-        # A set of columns is read once for all rows in which a phrase has the same, step by step (one step, where the
-        # prompt never changes). What is not said at a step has none there.
-        sets: dict[tuple[tuple[int, ...], ...], int] = {}
-        places: list[list[int]] = []
+        # A set of columns is read once for all rows in which a word has the same. What is not said at a step has none.
+        # DAAM's means are made of tokens that were clamped one by one, so there each token is a set of its own.
+        steps = max(len(said) for said in ledgers.values())
+        sets: list[dict[tuple[int, ...], int]] = [{} for _ in range(steps)]
+        places = []
         for watched in self._watched:
-            said = [said_columns(ledger, watched.phrases, rest=self._rest) for ledger in ledgers[watched.row]]
-            by_word = zip(*said, strict=True)
-            places.append([sets.setdefault(steps, len(sets)) for steps in by_word])
-        return WordWatcher(self._capture, tuple(self._watched), tuple(sets), tuple(map(tuple, places)), run.before)
+            said = ledgers[watched.row]
+            own = []
+            for index, known in enumerate(sets):
+                ledger = said[0 if len(said) == 1 else index]
+                words = said_columns(ledger, watched.phrases, rest=self._rest)
+                by_token = self._capture.measure == "mean"
+                tokens = [tuple((token,) for token in word) if by_token else (word,) for word in words]
+                own.append(tuple(tuple(known.setdefault(one, len(known)) for one in word) for word in tokens))
+            places.append(tuple(own))
+        return WordWatcher(self._capture, tuple(self._watched), tuple(map(tuple, sets)), tuple(places), run.before)
 
     @property
     def _rest(self) -> bool:

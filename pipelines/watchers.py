@@ -52,24 +52,24 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WordWatcher:
-    """Reads the words of a capture in one pass."""
+    """Reads the words of a capture in one pass.
+
+    sets: at each step (or once, where the prompts never change) what is read for all pictures together
+    places: of each picture, at each step, which of the sets each word is: one, or with measure "mean" all its tokens
+    """
 
     capture: Capture
     watched: tuple[Watched, ...]
-    sets: tuple[tuple[tuple[int, ...], ...], ...]
-    places: tuple[tuple[int, ...], ...]
+    sets: tuple[Columns, ...]
+    places: tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
     before: int
     keys: str = "text"
+    mean: bool = False
 
     @property
     def at(self) -> Literal["model", "edited"]:
         """See `Watcher.at`."""
         return self.capture.at
-
-    @property
-    def mean(self) -> bool:
-        """See `Watcher.mean`."""
-        return self.capture.measure == "mean"
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -82,14 +82,17 @@ class WordWatcher:
 
     def columns(self, index: int) -> Columns:
         """See `Watcher.columns`."""
-        return tuple(steps[0] if len(steps) == 1 else steps[index] for steps in self.sets)
+        return self.sets[0 if len(self.sets) == 1 else index]
 
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
         """See `Watcher.take`."""
-        for watched, mine in zip(self.watched, self.places, strict=True):
-            if mine:
-                layer = layer_key(self.capture, site)
-                watched.words.add(taps[..., list(mine)], grid, step=self.before + index, layer=layer)
+        layer = layer_key(self.capture, site)
+        for watched, steps in zip(self.watched, self.places, strict=True):
+            words = steps[0 if len(steps) == 1 else index]
+            own = [place for word in words for place in word]
+            some = taps[..., own]
+            means = None if self.capture.measure == "mass" else _means([len(word) for word in words], like=some)
+            watched.words.add(some, grid, step=self.before + index, layer=layer, combine=means)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,11 +106,7 @@ class ProbeWatcher:
     own: tuple[int, ...]
     before: int
     at: Literal["model", "edited"] = "model"
-
-    @property
-    def mean(self) -> bool:
-        """See `Watcher.mean`."""
-        return self.capture.measure == "mean"
+    mean: bool = False
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -120,13 +119,14 @@ class ProbeWatcher:
 
     def columns(self, index: int) -> Columns:  # noqa: ARG002  the same at every step
         """See `Watcher.columns`."""
-        return (self.own,)
+        return (self.own,) if self.capture.measure == "mass" else tuple((token,) for token in self.own)
 
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
         """See `Watcher.take`."""
+        layer = layer_key(self.capture, site)
+        means = None if self.capture.measure == "mass" else _means([len(self.own)], like=taps)
         for watched in self.watched:
-            layer = layer_key(self.capture, site)
-            watched.probes[self.number].add(taps, grid, step=self.before + index, layer=layer)
+            watched.probes[self.number].add(taps, grid, step=self.before + index, layer=layer, combine=means)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,6 +233,16 @@ def said_columns(ledger: Ledger, phrases: Sequence[Phrase], *, rest: bool) -> Co
     others = tuple(tuple(t.position for t in ledger.tokens if t.role == role) for role in roles)
     left = tuple(t.position for t in ledger.text_tokens if t.position not in named)
     return (*own, *others, left)
+
+
+def _means(counts: Sequence[int], like: Tensor) -> Tensor:
+    """[columns, words]: each word the mean of so many columns, which stand side by side; 0 of none."""
+    means = like.new_zeros(sum(counts), len(counts), dtype=torch.float32)
+    start = 0
+    for word, count in enumerate(counts):
+        means[start : start + count, word] = 1 / max(1, count)
+        start += count
+    return means
 
 
 def layer_key(capture: Capture, site: AttentionSite) -> str:

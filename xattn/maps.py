@@ -69,7 +69,7 @@ class Accumulator:
         bicubic interpolation clamped at 0 where it is larger (Tang et al. 2022, DAAM).
     keep: which of "step", "layer", "head" stay apart. By default none, so memory does not grow with steps.
     reduce: "mean" over all maps that were added, each head of each layer and step counting once; their "sum"; or
-        "daam", the sum over steps of the mean over layers and heads (Tang et al. 2022, equation 5).
+        "daam", the sum over steps of the mean over layers and heads (Tang et al. 2022, "What the DAAM").
     dtype: what the result is in, and each step that is over where steps are kept. Sums that still grow are float32.
         Each map has its own scale: float16 is off by at most 2^-11 of its greatest value, uint8 by 1/510 of its range.
     rows: the rows of the batch to keep, all when None.
@@ -104,9 +104,19 @@ class Accumulator:
         held += [one.levels for one in self._slices.values() if one.levels is not None]
         return sum(some.numel() * some.element_size() for some in held)
 
-    def add(self, taps: Tensor, grid: tuple[int, int], *, step: Hashable = None, layer: Hashable = None) -> None:
+    def add(
+        self,
+        taps: Tensor,
+        grid: tuple[int, int],
+        *,
+        step: Hashable = None,
+        layer: Hashable = None,
+        combine: Tensor | None = None,
+    ) -> None:
         """Take in taps [rows, heads, N, n] of a grid (height, width), N = height · width.
 
+        combine: [n, m], makes m maps of the n once they have their size: DAAM's mean over the tokens of a word, each
+            clamped for itself
         Raises BadValue where N is not the grid's, or heads are kept but layers have different numbers of them.
         """
         if taps.shape[2] != grid[0] * grid[1]:
@@ -121,6 +131,8 @@ class Accumulator:
             pooled = _resized(laid, self.size).sum(dim=1, keepdim=True)
         else:
             pooled = _resized(laid.sum(dim=1, keepdim=True), self.size)
+        if combine is not None:
+            pooled = torch.einsum("rhnyx,nm->rhmyx", pooled, combine.to(pooled))
         key = (step if "step" in self.keep else None, layer if "layer" in self.keep else None)
         if "step" in self.keep and step not in self._steps:
             self._settle()

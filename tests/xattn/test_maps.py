@@ -82,3 +82,42 @@ def test_what_is_added_later_does_not_change_a_result_that_was_read() -> None:
     first = maps.result().values
     fill(maps, stream(2, 2))
     assert torch.equal(first, before)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "uint8"])
+def test_steps_that_are_over_take_the_bytes_of_their_dtype(dtype: str) -> None:
+    held = fill(Accumulator((4, 6), keep=["step"], dtype=dtype), stream(9, 2)).nbytes  # type: ignore[arg-type]
+    maps, size = 2 * 2, 4 * 6
+    each = {"float16": 2, "uint8": 1}[dtype] * size + 8
+    assert held == maps * (8 * each + 4 * size), "the step that still grows is float32"
+
+
+@pytest.mark.parametrize("reduce", ["mean", "sum", "daam"])
+@pytest.mark.parametrize("keep", [(), ("step",), ("step", "layer", "head")])
+@pytest.mark.parametrize(("dtype", "error"), [("float16", 2**-11), ("uint8", 1 / 510)])
+def test_each_map_has_a_scale_of_its_own(dtype: str, error: float, reduce: str, keep: tuple[str, ...]) -> None:
+    taps = stream(3, 2) - 0.3  # edited attention may be negative
+    taps[:, :, :, :, :, 1] *= 1e-6
+    exact = fill(Accumulator((4, 6), keep=keep, reduce=reduce), taps).result().values  # type: ignore[arg-type]
+    small = fill(Accumulator((4, 6), keep=keep, reduce=reduce, dtype=dtype), taps).result()  # type: ignore[arg-type]
+    span = exact.amax(dim=(-2, -1), keepdim=True).clamp(min=0) - exact.amin(dim=(-2, -1), keepdim=True).clamp(max=0)
+    assert str(small.stored.dtype) == f"torch.{dtype}"
+    assert ((small.values - exact).abs() <= 1.01 * error * span).all()
+
+
+def test_daam_sums_over_steps_what_it_averages_over_layers_and_heads() -> None:
+    taps = stream(4, 3)
+    daam = fill(Accumulator((4, 6), reduce="daam"), taps).result()
+    expected = taps.mean(dim=(1, 3)).sum(dim=0)
+    torch.testing.assert_close(daam.values[0, 0, 0], expected.mT.unflatten(-1, (4, 6)))
+    assert daam.counts.tolist() == [[[4 * 3 * 3]]]
+
+
+def test_columns_that_are_combined_are_clamped_one_by_one() -> None:
+    taps = torch.rand(1, 2, 6, 3, generator=torch.Generator().manual_seed(3)) ** 4
+    both, each = Accumulator((8, 12)), Accumulator((8, 12))
+    both.add(taps, (2, 3), combine=torch.tensor([[0.5, 0], [0.5, 0], [0, 1.0]]))
+    each.add(taps, (2, 3))
+    whole = each.result().values[..., :, :, :]
+    torch.testing.assert_close(both.result().values[0, 0, 0, 0, 0], whole[0, 0, 0, 0, :2].mean(0))
+    torch.testing.assert_close(both.result().values[0, 0, 0, 0, 1], whole[0, 0, 0, 0, 2])
