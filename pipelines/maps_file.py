@@ -7,7 +7,7 @@ import json
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,18 @@ def save_npz(maps: AttentionMaps, path: str | Path) -> Path:
     for whoever reads it without this project, and "about", JSON; those of `maps.parts` have its name before theirs:
     "rest.values". Raises CannotWrite.
     """
+    return write_whole(path, npz_bytes(maps))
+
+
+def npz_bytes(maps: AttentionMaps) -> bytes:
+    """The same file's bytes."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **_arrays(maps, ""))  # type: ignore[arg-type]  # its stub takes the arrays for flags
-    return write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def load_npz(path: str | Path) -> AttentionMaps:
-    """Back from `save_npz`. Raises BadValue."""
+def load_npz(path: str | Path | IO[bytes]) -> AttentionMaps:
+    """Back from `save_npz`, by a path or an open file. Raises BadValue."""
     expected = "an .npz file that AttentionMaps.save wrote"
     try:
         with np.load(path, allow_pickle=False) as file:

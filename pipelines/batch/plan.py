@@ -168,7 +168,7 @@ def capture_of(options: Options) -> Capture | None:
         return None
     from pipelines.capture import Capture
 
-    return Capture(options.words, options.keep)
+    return Capture(options.words, options.keep, dtype="float16")
 
 
 def _groups(items: Sequence[Item], size: int, model: str, first: int, pipe: Pipeline) -> list[Group]:

@@ -7,13 +7,11 @@ shard. A process that dies leaves the last member torn, which nobody asks for, s
 from __future__ import annotations
 
 import io
-import json
 import os
 import tarfile
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xattn.errors import BadValue, CannotWrite
 
@@ -74,48 +72,22 @@ class ShardWriter:
 
 
 def pack(maps: AttentionMaps) -> bytes:
-    """Maps as an .npz: `values` in half precision, and what they are as JSON."""
-    import numpy as np
+    """Maps as the .npz that `AttentionMaps.save` writes."""
+    from pipelines.maps_file import npz_bytes
 
-    made = {field.name: getattr(maps.made, field.name) for field in fields(maps.made)}
-    about = {"words": maps.words, "steps": maps.steps, "layers": maps.layers, "made": made}
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer, values=maps.values.astype(np.float16), about=np.array(json.dumps(about, ensure_ascii=False))
-    )
-    return buffer.getvalue()
-
-
-def unpack(data: bytes) -> AttentionMaps:
-    """Back from `pack`."""
-    import numpy as np
-
-    from pipelines.attention_maps import AttentionMaps, Made
-
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        about, values = json.loads(str(file["about"])), file["values"].astype(np.float32)
-    return AttentionMaps(
-        values=values,
-        words=_tuples(about["words"]),
-        steps=_tuples(about["steps"]),
-        layers=_tuples(about["layers"]),
-        made=Made(**{name: _tuples(value) for name, value in about["made"].items()}),
-    )
-
-
-def _tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that they were."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+    return npz_bytes(maps)
 
 
 def find(folder: Path, shard: str, recipe_hash: str) -> AttentionMaps:
     """The maps of one picture. Raises BadValue where the shard does not have them."""
+    from pipelines.maps_file import load_npz
+
     name = f"{recipe_hash}.npz"
     try:
         with tarfile.open(folder / shard, "r:") as tar:
             for member in tar:  # not getmember: it would read on to an end that may be torn
                 if member.name == name and (file := tar.extractfile(member)) is not None:
-                    return unpack(file.read())
+                    return load_npz(io.BytesIO(file.read()))
     except (OSError, tarfile.TarError) as error:
         raise BadValue("maps", shard, "a shard that can be read", f"The system says: {error}") from error
     raise BadValue("maps", shard, f"a shard with the maps of {recipe_hash[:12]}…")

@@ -51,7 +51,7 @@ def test_maps_are_found_by_the_recipes_hash(folder: Path, pipe: Pipeline) -> Non
         assert alone is not None
         assert maps.words == alone.words
         assert maps.made == alone.made
-        np.testing.assert_allclose(maps.values, alone.values, rtol=2e-3, atol=1e-4)
+        np.testing.assert_allclose(maps.to_numpy(), alone.to_numpy(), rtol=2e-3, atol=1e-4)
     with pytest.raises(BadValue, match="8 have it"):
         batch.maps(folder, "")
 
