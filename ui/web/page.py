@@ -17,6 +17,8 @@ from ui.web.server import ledger_function, server_functions
 from ui.web.studio import Studio
 from ui.web.viewer.component import Viewer
 
+AREAS = (("make", "Make"), ("see", "See"), ("edit", "Edit"), ("keep", "Keep"))
+"""A tab on heads is to come after See."""
 EXAMPLES = ("a fox on purple", "a strawberry on green", "a rocket on black", "a panda on pink", "a sailboat on blue")
 
 
@@ -66,7 +68,6 @@ class Page:
     strip: Part
     edit: EditArea
     keep: KeepArea
-    tabs: tuple[gr.Tab, ...]
     run: gr.State
     base: gr.State
     session: gr.State
@@ -92,22 +93,23 @@ def build_page(studio: Studio) -> Page:
                 draw = gr.Button("Draw", variant="primary", elem_id="draw", size="lg")
                 stop = gr.Button("Stop", elem_id="stop", size="lg")
             status = Part("status", {"state": "idle", "text": "Ctrl+Enter draws, Esc stops.", "done": 0})
-        with gr.Column(elem_id="areas"), gr.Tabs(elem_id="area-tabs"):
-            with gr.Tab("Make", id="make", elem_id="tab-make") as make_tab:
+        with gr.Column(elem_id="areas"):
+            Part("areas", [list(area) for area in AREAS], elem_id="area-tabs")
+            with gr.Column(elem_id="area-make", elem_classes="area"):
                 words = Part("words", {"kinds": {}})
                 settings, lock, dice, count, model, carried, reset = _make_area(prompt, models, limits)
-            with gr.Tab("See", id="see", elem_id="tab-see") as see_tab:
+            with gr.Column(elem_id="area-see", elem_classes="area"):
                 insight = Part("insight", None)
-            with gr.Tab("Edit", id="edit", elem_id="tab-edit") as edit_tab:
+            with gr.Column(elem_id="area-edit", elem_classes="area"):
                 edit = edit_area(settings.strength)
-            with gr.Tab("Keep", id="keep", elem_id="tab-keep") as keep_tab:
+            with gr.Column(elem_id="area-keep", elem_classes="area"):
                 keep = keep_area()
         with gr.Column(elem_id="stage"):
             viewer = Viewer(elem_id="viewer", server_functions=server_functions(studio))
             strip = Part("strip", [])
     return Page(
         settings, notice, chips, words, draw, stop, status, lock, dice, count, model, carried, reset, insight, viewer,
-        strip, edit, keep, (make_tab, see_tab, edit_tab, keep_tab), gr.State(None), gr.State(None), gr.State(None),
+        strip, edit, keep, gr.State(None), gr.State(None), gr.State(None),
     )  # fmt: skip
 
 

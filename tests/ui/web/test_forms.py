@@ -1,0 +1,214 @@
+"""From the form to a recipe and back, colours, limits, and text that makes a picture again."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipelines.assets import Asset
+from pipelines.recipe import Recipe
+from pipelines.upscale import Upscale
+from ui.web.begin import mask_for, opened, read_picture
+from ui.web.colors import PALETTE, word_colors
+from ui.web.copies import copies
+from ui.web.edits import edited_recipe, painted, read_list, regioned, reworded, weighed
+from ui.web.forms import Form, carried, schedulers
+from ui.web.limits import Limits
+from xattn.errors import BadValue, UnknownName
+
+FULL = Recipe(
+    "a (fox:1.2) on purple",
+    negative_prompt="cat",
+    seed=7,
+    num_inference_steps=12,
+    guidance_scale=3.5,
+    scheduler="dpmpp_2m",
+    sigmas="karras",
+    width=128,
+    height=96,
+    variation_seed=3,
+    variation_strength=0.25,
+    passes=(Upscale(2.0, 0.5),),
+)
+
+
+def png_of(size: tuple[int, int], box: tuple[int, int, int, int]) -> str:
+    """A field that is white in a box, as the viewer sends it."""
+    field = Image.new("L", size)
+    field.paste(255, box)
+    file = io.BytesIO()
+    field.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def test_a_recipe_comes_back_from_the_form_that_shows_it() -> None:
+    assert Form.of(FULL).recipe() == FULL
+    assert Form.of(Recipe("a fox")).recipe() == Recipe("a fox")
+
+
+def test_what_the_form_has_no_place_for_is_carried_and_told() -> None:
+    base = replace(FULL, clip_skip=1, noise="nv")
+    assert Form.of(base).recipe(base) == base
+    assert carried(base) == ("clip_skip 1", "noise nv")
+    assert carried(FULL) == ()
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        (Form(" "), "prompt is ' '"),
+        (Form("a fox", seed="x"), "seed is 'x'"),
+        (Form("a fox", seed="-1"), "seed is '-1'"),
+        (Form("a fox", width=100), "width is 100"),
+        (Form("a fox", steps=0), "num_inference_steps is 0"),
+    ],
+)
+def test_a_mistake_in_the_form_is_a_sentence(form: Form, said: str) -> None:
+    with pytest.raises(BadValue, match=said):
+        form.recipe()
+
+
+def test_every_scheduler_that_is_offered_makes_a_recipe() -> None:
+    for _, value in schedulers():
+        assert Form("a fox", scheduler=value).recipe().scheduler == value.partition("+")[0]
+
+
+@given(st.lists(st.sampled_from(["fox", "Fox", "cat", "on", "a", "purple", "red", "ice", "cream"]), max_size=9))
+def test_a_word_has_one_colour_and_no_other_word_has_it(words: list[str]) -> None:
+    colors = dict(zip(words, word_colors(words), strict=True))
+    for one, other in itertools.combinations(colors, 2):
+        assert (colors[one] == colors[other]) == (one.lower() == other.lower())
+
+
+def test_a_words_colour_stays_while_the_prompt_is_edited() -> None:
+    assert word_colors(["fox"])[0] == word_colors(["a", "fox", "on"])[1] == word_colors([("fox", 2)])[0]
+    assert len(set(PALETTE)) == len(PALETTE)
+
+
+def test_limits_are_sentences() -> None:
+    limits = Limits(prompt=10, pixels=128 * 128 * 20, count=4, edits=1)
+    with pytest.raises(BadValue, match="at most 10 characters"):
+        limits.check_recipe(Recipe("a fox on purple"))
+    small = Recipe("a fox", width=128, height=128, num_inference_steps=20)
+    limits.check_recipe(small)
+    with pytest.raises(BadValue, match="size × count × steps"):
+        limits.check_recipe(small, count=2)
+    with pytest.raises(BadValue, match="size × count × steps"):
+        limits.check_recipe(replace(small, passes=(Upscale(2.0, 0.5),)))
+    with pytest.raises(BadValue, match="count is 5"):
+        limits.check_recipe(small, count=5)
+    with pytest.raises(BadValue, match="at most 1 long"):
+        limits.check_edits([{}, {}])
+
+
+def test_a_picture_is_refused_by_its_header_before_it_is_decoded() -> None:
+    file = io.BytesIO()
+    Image.new("1", (5000, 5000)).save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    with pytest.raises(BadValue, match="5000×5000"):
+        read_picture(data, Limits())
+    with pytest.raises(BadValue, match="as base64"):
+        read_picture(7, Limits())
+    with pytest.raises(BadValue, match="PNG, JPEG or WebP"):
+        read_picture(base64.b64encode(b"hello").decode(), Limits())
+
+
+def test_a_painted_mask_has_the_pictures_size_and_is_white_where_it_was_painted() -> None:
+    init = Asset.from_image(Image.new("RGB", (128, 64)))
+    mask = opened(mask_for(init, {"0": png_of((64, 32), (0, 0, 32, 32)), "1": png_of((64, 32), (48, 0, 64, 32))}))
+    assert mask.size == (128, 64)
+    assert [mask.getpixel((x, 32)) for x in (10, 80, 120)] == [(255,) * 3, (0,) * 3, (255,) * 3]
+    with pytest.raises(BadValue, match="painted"):
+        mask_for(init, {})
+
+
+def test_a_words_slider_puts_one_edit_into_the_list_and_takes_it_away() -> None:
+    once = weighed([], "fox", 1.5)
+    assert once == [{"kind": "reweight", "id": "weigh-fox", "word": "fox", "scale": 1.5}]
+    both = weighed(weighed(once, ("cat", 2), 0.0), "fox", 2.0)
+    assert [one["scale"] for one in both] == [2.0, 0.0]
+    assert both[1]["word"] == ["cat", 2]
+    assert [one["id"] for one in weighed(both, "fox", 1.0)] == ["weigh-cat (2)"]
+
+
+def test_painting_makes_an_edit_a_word_and_keeps_what_was_set_on_it() -> None:
+    field = {"png": png_of((64, 64), (0, 0, 32, 64))}
+    first = painted([], {"1": field}, ("a", "fox"), Limits())
+    assert [(one["kind"], one["word"], one["op"]) for one in first] == [("paint_map", "fox", "set")]
+    again = {"png": png_of((64, 64), (32, 0, 64, 64))}
+    second = painted([first[0] | {"op": "gain", "amount": 4.0}], {"1": again}, ("a", "fox"), Limits())
+    assert (second[0]["op"], second[0]["amount"]) == ("gain", 4.0)
+    assert second[0]["field"]["sha256"] != first[0]["field"]["sha256"]
+    assert painted(second, {}, ("a", "fox"), Limits()) == []
+    made = edited_recipe(Recipe("a fox", seed=1), "", second)
+    assert made.source is None
+    assert made.edits[0].kind == "paint_map"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ([], "an object of painted fields"),
+        ({"7": {"png": ""}}, "the place of a word"),
+        ({"0": {"png": "!!"}}, "base64"),
+        ({"0": {"png": "A" * 400_000}}, "a small PNG"),
+        ({"0": {"png": png_of((300, 300), (0, 0, 9, 9))}}, "at most 256 a side"),
+    ],
+)
+def test_a_field_that_no_brush_made_is_refused(fields: object, said: str) -> None:
+    with pytest.raises(BadValue, match=said):
+        painted([], fields, ("a", "fox"), Limits())
+
+
+def test_a_changed_prompt_takes_over_from_the_first_one() -> None:
+    edits = reworded([], "replace", True, ("panda",), same=False)
+    assert [one["kind"] for one in edits] == ["replace", "inject", "local_blend"]
+    base = Recipe("a fox on purple", seed=1)
+    made = edited_recipe(base, "a panda on purple", edits)
+    assert made.source == base
+    assert made.prompt == "a panda on purple"
+    assert [one["kind"] for one in reworded(edits, "refine", False, (), same=False)] == ["refine"]
+    assert reworded(edits, "", False, (), same=True) == []
+
+
+def test_what_was_set_on_an_edit_survives_typing() -> None:
+    edits = reworded([], "replace", True, (), same=False)
+    edits[0]["window"] = {"steps": [0.0, 0.5]}
+    assert reworded(edits, "replace", True, ("fox",), same=False)[0]["window"] == {"steps": [0.0, 0.5]}
+
+
+def test_regions_with_prompts_become_one_edit() -> None:
+    regions = [
+        {"id": "r1", "left": 0.0, "top": 0.0, "right": 0.5, "bottom": 1.0, "prompt": "a cat", "color": "#ff0000"},
+        {"id": "r2", "left": 0.5, "top": 0.0, "right": 1.0, "bottom": 1.0, "prompt": " ", "color": "#00ff00"},
+    ]
+    edits = regioned([], regions)
+    assert edited_recipe(Recipe("a fox"), "", edits).edits[0].kind == "regions"
+    assert len(edits[0]["regions"]) == 1
+    assert regioned(edits, []) == []
+
+
+def test_an_edit_that_nobody_knows_is_told() -> None:
+    with pytest.raises(UnknownName, match='no kind of edit "nope"'):
+        edited_recipe(Recipe("a fox"), "", [{"kind": "nope"}])
+    with pytest.raises(BadValue, match="a list of objects"):
+        read_list("nope", Limits())
+
+
+@pytest.mark.parametrize("recipe", [Recipe("a fox", seed=3), FULL, Recipe('it\'s "a" $fox `x`\nRECIPE', seed=1)])
+def test_every_copy_says_the_same_recipe(recipe: Recipe) -> None:
+    texts = {one.label: one.text for one in copies(recipe)}
+    assert Recipe.from_json(texts["Batch line"]) == recipe
+    assert "\n" not in texts["Batch line"]
+    assert Recipe.from_json(json.loads(texts["Recipe"])) == recipe
+    asked: list[Recipe] = []
+    compile(texts["Python"], "copy", "exec")
+    del asked
