@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
 from ui.process import without_collection
+from ui.request import DEFAULT_MODEL
 from xattn.errors import BadModel, UnknownName
 
 if TYPE_CHECKING:
