@@ -181,7 +181,10 @@ class AttentionMaps:
 
     @property
     def places(self) -> AttentionMaps | None:
-        """Where the capture's places look in the picture: self-attention, each map summing to 1; None without any."""
+        """Where the capture's places look in the picture: self-attention; None without any.
+
+        Each map sums to 1, to a few percent where a layer's grid is coarser than the maps, for enlarging overshoots.
+        """
         return self.parts.get("places")
 
     @property

@@ -30,7 +30,7 @@ class Where:
         of some words only did not keep them. With them all shares sum to 1 (unless edits change that, words overlap,
         or probes are among them)
     exact: read at this very place (`Capture(places=…)`), not in the cell of a map that it lies in
-    looks: [y, x], where the place looks in the picture: self-attention, summing to 1; None where it was not kept
+    looks: [y, x], where the place looks in the picture: self-attention, summing to about 1; None where it was not kept
     """
 
     place: Asked
