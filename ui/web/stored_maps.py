@@ -31,6 +31,9 @@ class StoredMaps:
 
     values: uint8 [word, step, layer, head, y, x]; scales: float32 [word, step, layer, head], the value of 255
     layers: with the heads that each has; beyond these a layer's values are 0
+    rest: what the words leave (pipelines.where.REST), kept by the same axes; None where it was not
+    looks: uint8 [place, y, x], where each place of a coarse grid looks in the picture, each by its greatest value;
+        their scales beside them
     """
 
     values: NDArray[np.uint8]
@@ -38,24 +41,38 @@ class StoredMaps:
     words: tuple[Phrase, ...]
     steps: tuple[int, ...]
     layers: tuple[Layer, ...]
+    rest: StoredMaps | None = None
+    looks: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
 
     @classmethod
     def of(cls, maps: AttentionMaps, sites: Iterable[AttentionSite] = ()) -> StoredMaps:
         """Quantised, each slice by its own greatest value. `sites`: of the UNet that they are from."""
+        known = tuple(sites)
         values = maps.values
         scales = values.max(axis=(4, 5))
         made = np.zeros(values.shape, dtype=np.uint8)
         for word in range(values.shape[0]):  # one word at a time: no second float copy of everything
             divisor = np.where(scales[word] > 0, scales[word], 1.0)[..., None, None]
             made[word] = np.rint(values[word] / divisor * 255.0).astype(np.uint8)
-        layers = pack(replace(maps, values=values[:1, :1], steps=maps.steps[:1]), sites).layers
+        layers = pack(replace(maps, values=values[:1, :1], steps=maps.steps[:1], counts=None, parts={}), known).layers
         words = tuple(word for word in maps.words if isinstance(word, str) or _occurrence(word))
-        return cls(made, scales.astype(np.float32), words, maps.steps, layers)
+        rest = None if maps.rest is None else cls.of(replace(maps.rest, parts={}), known)
+        return cls(made, scales.astype(np.float32), words, maps.steps, layers, rest, _looks(maps))
 
     @property
     def nbytes(self) -> int:
         """Memory that they take."""
-        return self.values.nbytes + self.scales.nbytes
+        looks = 0 if self.looks is None else self.looks[0].nbytes
+        return self.values.nbytes + self.scales.nbytes + looks + (0 if self.rest is None else self.rest.nbytes)
+
+    def look(self, x: float, y: float) -> NDArray[np.float32] | None:
+        """[y, x], where the place at these fractions looks in the picture; None where it was not kept."""
+        if self.looks is None:
+            return None
+        values, scales = self.looks
+        rows, columns = values.shape[1:]
+        place = min(int(y * rows), rows - 1) * columns + min(int(x * columns), columns - 1)
+        return np.asarray(values[place] * (scales[place] / 255.0), dtype=np.float32)
 
     def mean(
         self,
@@ -147,6 +164,15 @@ class StoredMaps:
             self.layers if "layer" in keep else (),
             tuple(range(values.shape[3])) if "head" in keep else (),
         )
+
+
+def _looks(maps: AttentionMaps) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
+    if maps.grid is None:
+        return None
+    rows = np.stack([maps.grid[place] for place in range(len(maps.grid.words))])
+    scales = rows.max(axis=(1, 2))
+    divisor = np.where(scales > 0, scales, 1.0)[:, None, None]
+    return np.rint(rows / divisor * 255.0).astype(np.uint8), scales.astype(np.float32)
 
 
 def _occurrence(word: object) -> TypeGuard[tuple[str, int]]:

@@ -249,6 +249,7 @@ def capture(pipe: Pipeline, recipe: Recipe) -> Capture | None:
     """What to keep of a recipe's maps: every word by step, layer and head where that fits, else fewer axes."""
     from pipelines.capture import Capture
     from pipelines.stages import stages
+    from pipelines.where import REST
 
     words = len(pipe.ledger(recipe.prompt, recipe.syntax).words)
     runs = sum(stage.runs for stage in stages(recipe))
@@ -262,11 +263,11 @@ def capture(pipe: Pipeline, recipe: Recipe) -> Capture | None:
     options: tuple[tuple[Axis, ...], ...] = (("step", "layer", "head"), ("layer", "head"), ("step",), ())
     for keep in options:
         sizes = {"step": runs, "layer": layers, "head": heads}
-        size = words * height * width
+        size = (words + len(REST)) * height * width
         for axis in keep:
             size *= sizes[axis]
         if size <= MAPS_BYTES:
-            return Capture("*", keep)
+            return Capture("*", keep, self_attention=True)
     return None
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines import checks
 from pipelines.attention_maps import AttentionMaps
 from ui.web.runs import Run
-from ui.web.stored_maps import read_selection
-from ui.web.viewer.data import PlaceAnswer, PlaceToken
+from ui.web.stored_maps import StoredMaps, read_selection
+from ui.web.viewer.data import PlaceAnswer, PlaceToken, TokenRole
 from xattn.errors import BadValue
 
 START = "begin of text"
+_LEAST = 1e-6
 
 
 def where(run: Run, x: object, y: object, selection: Mapping[str, object] | None = None) -> PlaceAnswer:
@@ -27,18 +30,50 @@ def where(run: Run, x: object, y: object, selection: Mapping[str, object] | None
     if maps is None:
         raise BadValue("run", "without maps", "a picture whose maps were kept", "A smaller picture keeps them")
     step, layers, head = read_selection(selection or {})
-    shares = maps.mean(step=step, layers=layers, head=head)[:, 0, 0, 0]
-    height, width = shares.shape[1:]
+    height, width = maps.values.shape[4:]
     column, row = min(int(across * width), width - 1), min(int(down * height), height - 1)
-    here = np.clip(shares[:, row, column], 0.0, 1.0)
+    here = _at(maps, row, column, step, layers, head)
     # maps that were enlarged may add up to a little more than 1 at a place
     here = here / max(1.0, float(here.sum()))
-    tokens = [PlaceToken(START, max(0.0, 1.0 - float(here.sum())), role="start")]
-    tokens += [
-        PlaceToken(AttentionMaps.label(word), float(share), place)
+    left = _left(maps, float(here.sum()), row, column, step, layers, head)
+    # one lane's probabilities are softmax(scores): their logarithms are the scores but for a constant
+    lane = step is not None and head is not None and layers is not None and len(layers) == 1
+    origin = math.log(max(left[0][1], _LEAST))
+    tokens = [PlaceToken(text, share, role=role, score=_score(share, origin, lane)) for text, share, role in left]
+    tokens[1:1] = [
+        PlaceToken(AttentionMaps.label(word), float(share), place, _score(float(share), origin, lane))
         for place, (word, share) in enumerate(zip(maps.words, here, strict=True))
     ]
-    return PlaceAnswer(across, down, tuple(tokens), _note(run, step, layers, head))
+    note = _note(run, step, layers, head) + (" · scores beside that of the begin of text" if lane else "")
+    return PlaceAnswer(across, down, tuple(tokens), note, maps.look(across, down))
+
+
+def _at(
+    maps: StoredMaps, row: int, column: int, step: int | None, layers: tuple[str, ...] | None, head: int | None
+) -> NDArray[np.float32]:
+    values = maps.mean(step=step, layers=layers, head=head)[:, 0, 0, 0, row, column]
+    return np.asarray(np.clip(values, 0.0, 1.0), dtype=np.float32)
+
+
+def _left(
+    maps: StoredMaps,
+    words: float,
+    row: int,
+    column: int,
+    step: int | None,
+    layers: tuple[str, ...] | None,
+    head: int | None,
+) -> list[tuple[str, float, TokenRole]]:
+    """What the words leave, the begin of text first; all of it there, where the rest was not kept apart."""
+    if maps.rest is None:
+        return [(START, max(0.0, 1.0 - words), "start")]
+    begin, end, padding, other = map(float, _at(maps.rest, row, column, step, layers, head))
+    made: list[tuple[str, float, TokenRole]] = [(START, begin, "start"), ("end of text, padding", end + padding, "end")]
+    return [*made, ("punctuation", other, "end")] if other > _LEAST else made
+
+
+def _score(share: float, origin: float, lane: bool) -> float | None:
+    return math.log(max(share, _LEAST)) - origin if lane else None
 
 
 def _note(run: Run, step: int | None, layers: tuple[str, ...] | None, head: int | None) -> str:

@@ -1,0 +1,86 @@
+"""What docs/ui.md prints for programs runs as it is; mistakes are sentences; a run that is cancelled ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from PIL import Image
+
+from pipelines.metadata import read_recipe
+from pipelines.recipe import Recipe
+
+PAGE = Path(__file__).parents[3] / "docs" / "ui.md"
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Any:
+    """As a program has it."""
+    return Client(address, verbose=False)
+
+
+def test_the_documented_programs_run_as_they_are(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(first.replace("http://127.0.0.1:7860", address), "docs/ui.md", "exec"), names)
+    exec(compile(second, "docs/ui.md", "exec"), names)
+    assert "[1, 20, 16, 16]" in capsys.readouterr().out
+    assert read_recipe("fox.png") == Recipe.from_json(names["recipe"])
+    with Image.open("fox.png") as image:
+        assert image.size == (128, 128)
+    shares = {token["text"]: token["share"] for token in names["place"]["tokens"]}
+    assert sum(shares.values()) == pytest.approx(1.0, abs=0.05)
+    assert Recipe.from_json(names["edited_recipe"]).edits[0].kind == "reweight"
+    assert names["edited"] != names["picture"]
+    assert names["edited_run"] != names["run"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "arguments", "said"),
+    [
+        ("/generate", ['{"prompt": ""}'], "text with at least one word"),
+        (
+            "/generate",
+            ['{"prompt": "a fox", "width": 2048, "height": 2048, "num_inference_steps": 900}'],
+            "pixel-steps",
+        ),
+        ("/generate", [json.dumps({"prompt": "fox " * 2000})], "at most 4000 characters"),
+        ("/generate", ['{"prompt": "a fox", "model": "/etc"}'], "no model"),
+        ("/edit", ['{"prompt": "a fox"}', "["], "a list of edits as JSON"),
+        ("/edit", ['{"prompt": "a fox"}', '[{"kind": "nope"}]'], 'no kind of edit "nope"'),
+        ("/edit", ['{"prompt": "a fox"}', json.dumps([{"kind": "reweight"}] * 40)], "at most 32 long"),
+        ("/maps", ["made-up", [], "none"], "not kept any more"),
+        ("/where", ["made-up", 0.5, 0.5], "not kept any more"),
+    ],
+)
+def test_a_mistake_is_answered_with_a_sentence(client: Any, endpoint: str, arguments: list[Any], said: str) -> None:
+    with pytest.raises(Exception, match=re.escape(said)) as caught:
+        client.predict(*arguments, api_name=endpoint)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_cancelled_run_makes_way_for_the_next(client: Any) -> None:
+    job = client.submit('{"prompt": "a fox", "num_inference_steps": 900}', api_name="/generate")
+    while not job.outputs():
+        time.sleep(0.1)
+    job.cancel()
+    began = time.monotonic()
+    client.predict('{"prompt": "a cat", "num_inference_steps": 2}', api_name="/generate")
+    assert time.monotonic() - began < 60, "the long one would have taken a minute and more"
+
+
+def test_nothing_of_the_machine_can_be_fetched(address: str) -> None:
+    import httpx
+
+    for path in ("/etc/passwd", "pyproject.toml", "/proc/self/environ"):
+        assert httpx.get(f"{address}/gradio_api/file={path}").status_code in (403, 404)
+    large = httpx.post(f"{address}/gradio_api/call/generate", content=b"x" * (25 * 2**20))
+    assert large.status_code == 413
