@@ -207,8 +207,14 @@ class Packer:
             return self.index(tuple(flat[position] for position in order))
 
         first = group[0]
+        q, k, v = (
+            tuple(number for block in group for number in getattr(block, name)) for name in ("q", "k", "v")
+        )
+        ordered = tuple(q[position] for position in order)
+        follow = q == k == v and ordered == tuple(range(ordered[0], ordered[0] + len(ordered)))
         return Lanes(
             keys=first.keys,
+            span=(ordered[0], len(ordered)) if follow and len(ordered) < self.size else None,
             q=gather(block.q for block in group),
             k=gather(block.k for block in group),
             v=gather(block.v for block in group),

@@ -55,8 +55,15 @@ class Call:
             return tensor[lanes // self.heads, lanes % self.heads // group]
         return (tensor if group == 1 else tensor.repeat_interleave(group, dim=1)).flatten(0, 1)
 
+    def whole(self, lanes: Lanes) -> slice | None:
+        """The rows that the lanes are, where they are all heads of rows that follow each other."""
+        if lanes.span is None or lanes.span[0] % self.heads or lanes.span[1] % self.heads:
+            return None
+        first = lanes.span[0] // self.heads
+        return slice(first, first + lanes.span[1] // self.heads)
+
     def attend(self, lanes: Lanes) -> Tensor:
-        """The fused call of these lanes: [B, H, N, value_dim] where queries are all in order, else [1, L, N, …]."""
+        """The fused call of these lanes: [B, H, N, value_dim] where queries are whole rows, else [1, L, N, …]."""
         if lanes.plain:
             key, value = self.source(lanes.keys)
             return attend(self.query, key, value, scale=self.scale, backend=self.backend)
@@ -75,7 +82,11 @@ class Call:
 
     def scored(self, lanes: Lanes) -> tuple[Tensor, Tensor, Tensor | None]:
         """Query, key and bias of these lanes, ready for a kernel: [B, H, …] or [1, L, …]."""
-        query = self.query if lanes.q is None else self.pick(self.query, lanes.q)[None]
+        rows = self.whole(lanes)
+        if rows is not None:
+            query = self.query[rows]
+        else:
+            query = self.query if lanes.q is None else self.pick(self.query, lanes.q)[None]
         if lanes.transform is not None:
             query = lanes.transform(query.flatten(0, 1)).unflatten(0, query.shape[:2])
         key = self._laid_out(self.source(lanes.keys)[0], lanes.k, lanes)
@@ -89,7 +100,10 @@ class Call:
         return query, self._scaled(lanes, key), bias
 
     def _laid_out(self, tensor: Tensor, index: Tensor | None, lanes: Lanes) -> Tensor:
-        """Keys or values beside the queries: [B, kv_heads, …] untouched where all are in order."""
+        """Keys or values beside the queries: [B, kv_heads, …] untouched where all are in order, or whole rows."""
+        rows = self.whole(lanes)
+        if rows is not None:
+            return tensor[rows]
         if index is None and lanes.q is None:
             return tensor
         picked = self.pick(tensor, index)
@@ -98,14 +112,14 @@ class Call:
     def _scaled(self, lanes: Lanes, key: Tensor) -> Tensor:
         if lanes.kscale is None:
             return key
-        factor, key = _beside(lanes.kscale, key, self)
+        factor, key = _beside(lanes.kscale, key, self.heads)
         return (key * factor).to(key.dtype)
 
     def _transformed(self, lanes: Lanes) -> Tensor:
         value = self._laid_out(self.source(lanes.keys)[1], lanes.v, lanes)
         if lanes.token is None:
             return value
-        return turned(*_beside(lanes.token, value, self))
+        return turned(*_beside(lanes.token, value, self.heads))
 
     def _fields(self, lanes: Lanes, query: Tensor, key: Tensor) -> list[Tensor]:
         """The fields of the biases, [L|1, N]; those that want it are told the range of the scores."""
@@ -119,7 +133,7 @@ class Call:
         key = self._scaled(lanes, key)
         f = torch.stack(torch.broadcast_tensors(*fields), dim=-1).clamp(FAR, -FAR) / self.scale
         s = torch.stack(torch.broadcast_tensors(*(tokens for _, tokens in lanes.bias)), dim=-1).clamp(FAR, -FAR)
-        s, key = _beside(s, key, self)
+        s, key = _beside(s, key, self.heads)
         f = _spread(f, query.shape[:2])
         query = torch.cat([query, f.to(query.dtype).expand(*query.shape[:-1], -1)], dim=-1)
         key = torch.cat([key, s.to(key.dtype).expand(*key.shape[:-1], -1)], dim=-1)
@@ -200,16 +214,16 @@ def _spread(tensor: Tensor, layout: torch.Size) -> Tensor:
     return spread
 
 
-def _beside(own: Tensor, tensor: Tensor, call: Call) -> tuple[Tensor, Tensor]:
+def _beside(own: Tensor, tensor: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     """A program's [L|1, …] and keys or values [B, heads, …] or [1, L, …], made to broadcast over both first axes."""
     gathered = tensor.shape[0] == 1 and tensor.shape[1] == own.shape[0]
     if own.shape[0] == 1 or gathered:
         return own[None], tensor
-    spread = _spread(own, torch.Size((call.rows, call.heads)))
+    spread = _spread(own, torch.Size((tensor.shape[0], heads)))
     kv_heads = tensor.shape[1]
-    if kv_heads == call.heads:
+    if kv_heads == heads:
         return spread, tensor
-    first = spread[:, :: call.heads // kv_heads]
-    if bool((spread == first.repeat_interleave(call.heads // kv_heads, dim=1)).all()):
+    first = spread[:, :: heads // kv_heads]
+    if bool((spread == first.repeat_interleave(heads // kv_heads, dim=1)).all()):
         return first, tensor
-    return spread, tensor.repeat_interleave(call.heads // kv_heads, dim=1)
+    return spread, tensor.repeat_interleave(heads // kv_heads, dim=1)

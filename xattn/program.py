@@ -40,6 +40,8 @@ class Lanes:
     transform: on the gathered queries, before the scores.
     shaped: further factors of D that depend on the probabilities: Readings that make [R, N, 1], and which of the R each
         lane takes, int64 [L] or None for all in order.
+    span: where q, k and v are the same lanes and those follow each other: the first, and how many. Known numbers, so
+        that whole rows are taken as slices, without a copy.
     """
 
     keys: str
@@ -53,6 +55,7 @@ class Lanes:
     field: Tensor | None = None
     transform: QueryTransform | None = None
     shaped: tuple[tuple[Reading, Tensor | None], ...] = ()
+    span: tuple[int, int] | None = None
 
     @property
     def plain(self) -> bool:

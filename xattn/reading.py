@@ -173,16 +173,18 @@ def _fused(call: Call, lanes: Lanes, columns: Tensor) -> Tensor:
     """Self-attention: the columns are the values of a fused call, [L, N, n]."""
     query = call.query
     value = columns.to(query.dtype)
-    if columns.shape[0] == 1:
-        kv_heads = call.source(lanes.keys)[0].shape[1]
-        layout = (
-            (call.rows, kv_heads)
-            if lanes.q is None and lanes.k is None
-            else ((call.rows, call.heads) if lanes.q is None else (1, len(lanes.q)))
-        )
-        value = value[None].expand(*layout, -1, -1)
+    rows = call.whole(lanes)
+    if rows is not None:
+        layout = (rows.stop - rows.start, call.heads)
     else:
-        value = value.unflatten(0, (call.rows, call.heads)) if lanes.q is None else value[None]
+        layout = (call.rows, call.heads) if lanes.q is None else (1, len(lanes.q))
+    if columns.shape[0] > 1:
+        value = value.unflatten(0, layout)
+    else:
+        # one for all: no more copies of it than the keys have heads
+        kv_heads = call.source(lanes.keys)[0].shape[1]
+        heads = kv_heads if rows is not None or (lanes.q is None and lanes.k is None) else layout[1]
+        value = value[None].expand(layout[0], heads, -1, -1)
     mixed = call.mixed(lanes, value).flatten(0, 1)
     return mixed.to(working_dtype(mixed.dtype))
 

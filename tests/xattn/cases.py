@@ -56,8 +56,13 @@ class Cases:
 
     def on(self) -> Lanes:
         lanes = self.rows * self.heads
-        if self.draw(st.booleans()):
+        kind = self.draw(st.sampled_from(["all", "all", "rows", "some"]))
+        if kind == "all":
             return None
+        if kind == "rows":  # whole rows that follow each other: what edits of pictures mostly are, and slices
+            first = self.draw(st.integers(0, self.rows - 1))
+            last = self.draw(st.integers(first + 1, self.rows))
+            return tuple(range(first * self.heads, last * self.heads))
         return tuple(self.draw(st.lists(st.integers(0, lanes - 1), min_size=1, max_size=lanes, unique=True)))
 
     def columns(self) -> tuple[int, ...]:
