@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from ui.process import without_collection
 from ui.request import parse_whole
 from ui.terminal import say
-from xattn.errors import BadValue
+from xattn.errors import BadValue, Unsupported
 
 
 def ui(
@@ -40,6 +41,8 @@ def ui(
     if number is not None and not 1 <= number <= 65535:
         raise BadValue("--port", number, "a whole number from 1 to 65535")
     credentials = _credentials(auth)
+    if mcp and find_spec("mcp") is None:
+        raise Unsupported("--mcp needs packages that are not installed; get them with: pip install 'xattn[mcp]'")
     if share and credentials is None:
         raise BadValue("--share", True, "given together with --auth", "Anybody on the internet can reach that address")
     with without_collection():

@@ -1,0 +1,70 @@
+"""What Keep copies runs as it is, and draws the same picture."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.pipeline import Pipeline
+from pipelines.recipe import Recipe
+from pipelines.techniques import Reweight
+from tests.ui.conftest import environment
+from ui.web.copies import copies
+
+PLAIN = Recipe('it\'s a "fox" on purple', negative_prompt="a cat", seed=5, num_inference_steps=2, scheduler="euler")
+EDITED = replace(PLAIN, edits=(Reweight(word="fox", scale=2.0),), clip_skip=1)
+
+
+@pytest.fixture(scope="module")
+def pipe(model: Path) -> Pipeline:
+    """The tiny model."""
+    return Pipeline.from_pretrained(model)
+
+
+def texts(pipe: Pipeline, recipe: Recipe, folder: Path) -> tuple[dict[str, str], Image.Image]:
+    """The copies of a recipe, and its picture."""
+    result = pipe(recipe)
+    return {one.label: one.text for one in copies(result.recipe, folder)}, result.image
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, EDITED], ids=["plain", "edited"])
+def test_python_draws_the_same(pipe: Pipeline, model: Path, here: Path, recipe: Recipe) -> None:
+    said, expected = texts(pipe, recipe, model)
+    exec(compile(said["Python"], "copied.py", "exec"), {})
+    with Image.open(here / "picture.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(expected))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [PLAIN, EDITED], ids=["plain", "edited"])
+def test_the_command_draws_the_same(pipe: Pipeline, model: Path, here: Path, recipe: Recipe) -> None:
+    said, expected = texts(pipe, recipe, model)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", said["Command"]], cwd=here, env=environment(PATH=path), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(here / "picture.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(expected))
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, EDITED], ids=["plain", "edited"])
+def test_the_batch_line_draws_the_same(
+    pipe: Pipeline, model: Path, here: Path, xattn: Callable[..., Any], recipe: Recipe
+) -> None:
+    said, expected = texts(pipe, recipe, model)
+    (here / "rows.jsonl").write_text(said["Batch line"] + "\n", encoding="utf-8")
+    done = xattn("batch", "rows.jsonl", "--model", model, "--out", "drawn")
+    assert done.code == 0, done.err
+    (file,) = (here / "drawn").rglob("*.png")
+    with Image.open(file) as image:
+        assert np.array_equal(np.asarray(image), np.asarray(expected))
