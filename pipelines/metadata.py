@@ -35,6 +35,7 @@ _EXPECTED = "a picture that xattn saved, or a recipe as .json"
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """What a file's name says of its form."""
 _WEBP_SIDE = 16383
+_TOO_LONG = "its recipe is too long for a JPEG; save it as .png, or without metadata"
 
 
 class Picture(Protocol):
@@ -59,6 +60,14 @@ def check_output(path: str | Path) -> Path:
     if target.suffix.lower() not in FORMATS:
         raise CannotWrite(path, f"pictures are saved as .png, .jpg, .jpeg or .webp; call it {target.stem}.png")
     return target
+
+
+def check_room(recipe: Recipe, path: str | Path) -> None:
+    """That the file will hold the resolved recipe, before there is a picture. Raises CannotWrite as save_picture."""
+    if _is_jpeg(path):
+        text = _by_reference(recipe.portable()).to_json()
+        if len(write_exif("", {RECIPE_KEY: text})) > JPEG_LIMIT:
+            raise CannotWrite(path, _TOO_LONG)
 
 
 def save_picture(picture: Picture, path: str | Path, *, metadata: bool = True) -> Path:
@@ -125,7 +134,7 @@ def _exif(picture: Picture, form: str, path: str | Path) -> bytes:
         exif = write_exif(comment, notes)
         if form != "JPEG" or len(exif) <= JPEG_LIMIT:
             return exif
-    raise CannotWrite(path, "its recipe is too long for a JPEG; save it as .png, or without metadata")
+    raise CannotWrite(path, _TOO_LONG)
 
 
 def _written(picture: Picture, *, inline: bool = True) -> dict[str, str]:

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from sd_parsers import ParserManager
 
 from pipelines.infotext import infotext
-from pipelines.metadata import check_output, file_bytes, read_provenance, read_recipe, save_picture
+from pipelines.metadata import check_output, check_room, file_bytes, read_provenance, read_recipe, save_picture
 from pipelines.png_text import BrokenPng, read_text
 from pipelines.provenance import Provenance
 from pipelines.recipe import ModelRef, Recipe
@@ -290,3 +290,12 @@ def test_a_picture_is_named_as_the_caller_named_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert save_picture(drawn(), "fox.png") == Path("fox.png")
     assert read_recipe("fox.png") == RECIPE
+
+
+def test_a_recipe_too_long_for_a_jpeg_is_found_before_there_is_a_picture(tmp_path: Path) -> None:
+    long = replace(RECIPE, prompt="fox " * 10_000, negative_prompt="dog " * 10_000)
+    with pytest.raises(CannotWrite, match=r"too long for a JPEG; save it as \.png"):
+        check_room(long, tmp_path / "fox.jpg")
+    for name in ("fox.png", "fox.webp"):
+        check_room(long, tmp_path / name)
+    check_room(RECIPE, tmp_path / "fox.jpg")

@@ -196,6 +196,7 @@ BAD = {
     "no form": (["a fox", "--out", "fox.gif"], "fox.gif", "fox.png"),
     "no folder": (["a fox", "--out", "nowhere/fox.png"], "nowhere", "make it first"),
     "one file for several": (["a fox", "--out", "fox.png", "--count", "2"], "fox.png", "folder"),
+    "too long for a JPEG": (["狐 " * 20_000, "--out", "fox.jpg"], "fox.jpg", "save it as .png"),
     "name too long": (["a fox", "--out", "n" * 300 + ".png"], "name too long"),
 }
 

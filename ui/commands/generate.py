@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.metadata import keep_assets
+from pipelines.metadata import check_room, keep_assets
 from ui.process import without_collection
 from ui.progress import Bar, bar
 from ui.request import DEFAULT_MODEL, Flags, Wanted, check_model, parse_whole, seeds, wanted
@@ -115,6 +115,8 @@ def generate(
     output = Output.at(out, len(series))
     with bar(f"Loading {Path(asked.model).name}") as shown:
         pipe = load(asked.model, dtype, device, backend)
+        if metadata:
+            check_room(pipe.resolve(recipes[0]), out)
         for notice in _notices(pipe, asked, explicit=model is not None):
             shown.say(notice)
         drawn: list[tuple[Path, Result]] = []
