@@ -7,6 +7,8 @@ from numbers import Integral, Real
 
 from xattn.errors import BadValue
 
+MAX_STEPS = 1000
+"""Of a pass: a diffusion model is trained on as many, and no scheduler takes more."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -15,7 +15,7 @@ import torch
 
 from pipelines.files import read_json
 from pipelines.model_hash import model_hash
-from pipelines.recipe import ModelRef
+from pipelines.recipe import EMBEDDED, ModelRef
 from pipelines.text import TextEncoder
 from pipelines.vae import Vae
 from pipelines.vocabulary import Vocabulary
@@ -23,7 +23,6 @@ from unet import UNet, load_unet
 from xattn.errors import BadModel, BadValue, UnknownName, Unsupported
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
-EMBEDDED = "emoji-128"
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from pipelines import checks, recipe_json
 from pipelines.assets import Asset
+from pipelines.checks import MAX_STEPS
 from pipelines.guidance.rules import ClassifierFree, Rule, read_rule, rule_document
 from pipelines.prompt import Effect, Syntax, parse
 from pipelines.sampler_names import SCHEDULERS, Sigmas, canonical, check_pair, check_sigmas
@@ -25,8 +26,9 @@ from xattn.errors import BadValue, UnknownName, Unsupported
 Noise = Literal["cpu", "nv"]
 _PLAIN = ClassifierFree()
 
+EMBEDDED = "emoji-128"
+"""The model that comes along, and is meant where none is named."""
 MAX_SIDE = 2048
-MAX_STEPS = 1000
 # int64's limit, so that every table format holds a seed; torch would take one bit more
 MAX_SEED = 2**63 - 1
 MAX_GUIDANCE = 1000.0

@@ -7,11 +7,11 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, get_args
 
 from pipelines import checks
+from pipelines.checks import MAX_STEPS
 from xattn.errors import BadValue, UnknownName
 
 Method = Literal["latent-bicubic", "latent-nearest", "pixel-lanczos"]
 MAX_SCALE = 8.0
-MAX_STEPS = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pipelines import checks
 from pipelines.assets import Asset
 from pipelines.infotext_reader import Imported
 from pipelines.metadata import read_any, read_provenance
+from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
 from pipelines.recipe import MAX_SEED, MAX_SIDE, ModelRef, Recipe
 from ui.outputs import IMAGE_SUFFIXES
 from xattn.errors import BadModel, BadValue, XattnError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pipelines.pipeline import RecipeFields
     from pipelines.provenance import Provenance
 
-DEFAULT_MODEL = "emoji-128"
 MAX_COUNT = 10_000
 VARIATION = 0.1
 """How far --variation goes where it does not say: a picture much like the first."""
