@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipelines.ledger import Ledger, Phrase
 from pipelines.techniques.alignment import Alignment, Pairs, Shares, align
-from pipelines.techniques.values import Shape, Strength, strength_at
+from pipelines.techniques.values import Reach, Shape, Strength, strength_at
 from xattn.errors import UnknownWord
 from xattn.parts import Mix
 from xattn.space import Space
@@ -70,6 +70,20 @@ class Here:
     def columns(self, word: Phrase) -> tuple[int, ...]:
         """The columns of a word or phrase in the row's prompt. Raises UnknownWord."""
         return self.said.columns(word)
+
+    def reached(self, word: Phrase, reach: Reach) -> tuple[int, ...]:
+        """Its columns and those in the same chunks that have read it, as far as `reach` says. Raises UnknownWord."""
+        own = self.columns(word)
+        if reach == "word":
+            return own
+        last = {self.said.ledger.tokens[column].chunk: column for column in own}
+        later = (
+            token.position
+            for token in self.said.ledger.tokens
+            if token.position > last.get(token.chunk, token.position)
+            and (reach == "after" or token.role in ("end", "pad"))
+        )
+        return tuple(sorted({*own, *later}))
 
     def source_columns(self, word: Phrase) -> tuple[int, ...]:
         """The same in the source's prompt."""

@@ -2,7 +2,7 @@
 
 With P the probabilities of one head, t the tokens of the word, f the painted field and a the amount,
 
-    gain    P_t ← (1 + (a − 1) f) P_t       a times where it is painted, as it was where not
+    gain    P_t ← (a f + b (1 − f)) P_t     a times where it is painted, b times where not
     set     P_t ← a f p                     p: the mean of that head's own mass of the word over the picture
     add     P_t ← P_t + a f p
     move    P_t ← (1 − f) P_t + a warp(f P_t)
@@ -16,12 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from dataclasses import field as given
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from pipelines import checks
 from pipelines.ledger import Phrase
 from pipelines.techniques.edit import Edit, check_word
-from pipelines.techniques.values import Shape, Strength, check_shape, check_strength
+from pipelines.techniques.values import Reach, Shape, Strength, check_reach, check_shape, check_strength
+from pipelines.techniques.window import Window
 from xattn.errors import BadValue, UnknownName
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ Op = Literal["gain", "set", "add", "move"]
 Renormalise = Literal["none", "others", "softmax"]
 AMOUNTS: dict[str, float] = {"gain": 3.0, "set": 2.0, "add": 2.0, "move": 1.0}
 """What an amount that is left out becomes."""
+FIRST_HALF = Window(steps=(0.0, 0.5))
+"""Where things are is settled early; later steps make good what painting took from the other words."""
 FLOOR = 1e-12
 """Below this there is no mass to be shared out."""
 
@@ -47,6 +51,8 @@ class PaintMap(Edit):
     amount: 0 … 100, or points over the steps; one of AMOUNTS where it is left out
     shift: for "move", to the right and down, in parts of the picture's width and height, −1 … 1
     scale: for "move", .1 … 10, about the middle of what is moved
+    outside: for "gain", b
+    reach: which tokens are the word's (values.Reach); "after" is what moves a single object on most prompts
     renormalise: what becomes of the other words. "none": their maps stay, and rows do not sum to one any more.
         "others": they share what the word leaves them, as they did, and the word's map is just what was painted.
         "softmax": the painted row is divided by its sum, which for a gain is a bias of its logarithm.
@@ -55,12 +61,16 @@ class PaintMap(Edit):
 
     kind: ClassVar[str] = "paint_map"
 
+    window: Window = given(default=FIRST_HALF, kw_only=True)
+
     word: Phrase
     op: Op = "gain"
     field: Shape | None = None
     amount: Strength | None = None
     shift: tuple[float, float] = (0.0, 0.0)
     scale: float = 1.0
+    outside: float = 1.0
+    reach: Reach = "word"
     renormalise: Renormalise = "none"
     relative: bool = True
 
@@ -80,6 +90,10 @@ class PaintMap(Edit):
         self._set("scale", checks.number("paint_map.scale", self.scale, 0.1, 10.0, "1 keeps the size"))
         if self.op != "move" and (self.shift != (0.0, 0.0) or self.scale != 1.0):
             raise BadValue("paint_map.op", self.op, '"move" where shift or scale is given')
+        self._set("outside", checks.number("paint_map.outside", self.outside, 0.0, 100.0, "1 leaves it as it is"))
+        if self.op != "gain" and self.outside != 1.0:
+            raise BadValue("paint_map.op", self.op, '"gain" where outside is given')
+        check_reach("reach of paint_map", self.reach)
         if not isinstance(self.relative, bool):
             raise BadValue("paint_map.relative", self.relative, "True or False")
         if not self.relative and self.op not in ("set", "add"):
@@ -94,11 +108,11 @@ class PaintMap(Edit):
         """See `Edit.lower`."""
         from xattn.parts import GainMap, MoveMap, SetMap
 
-        columns, lanes, name = here.columns(self.word), here.lanes, here.name
+        columns, lanes, name = here.reached(self.word, self.reach), here.lanes, here.name
         assert self.amount is not None, "a number since it was checked"
         amount, field = here.value(self.amount), self._field(here)
         if self.op == "gain" and self.renormalise != "others":
-            field = 1 + (amount - 1) * field
+            field = self.outside + (amount - self.outside) * field
             return [GainMap(columns, field, renormalise=self.renormalise == "softmax", on=lanes, name=name)]
         if self.op == "set" and self.renormalise != "softmax":
             others = self.renormalise == "others"
@@ -118,12 +132,13 @@ class PaintMap(Edit):
 
     def _changes_nothing(self, amount: float) -> bool:
         stays = self.shift == (0.0, 0.0) and self.scale == 1.0
-        return (self.op, amount) in (("gain", 1.0), ("add", 0.0)) or (self.op == "move" and amount == 1.0 and stays)
+        same = (self.op, amount, self.outside) == ("gain", 1.0, 1.0)
+        return same or (self.op, amount) == ("add", 0.0) or (self.op == "move" and amount == 1.0 and stays)
 
     def _paint(self, amount: float, field: Tensor, here: Here) -> Callable[[Tensor], Tensor]:
         """The word's columns [lanes, N, tokens] → what they become; field [N, 1]."""
         if self.op == "gain":
-            return lambda own: (1 + (amount - 1) * field) * own
+            return lambda own: (self.outside + (amount - self.outside) * field) * own
         if self.op == "set":
             return lambda own: amount * field * self._unit(own) * _share(own)
         if self.op == "add":

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipelines.ledger import Phrase
 from pipelines.techniques.edit import Edit, check_word
-from pipelines.techniques.values import Shape, Strength, check_shape, check_strength
+from pipelines.techniques.values import Reach, Shape, Strength, check_reach, check_shape, check_strength
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +33,7 @@ class PaintWithWords(Edit):
 
     field: where, white is 1
     strength: w, 0 … 10, or points over the steps; 0 changes nothing
+    reach: which tokens are the word's (values.Reach)
     """
 
     kind: ClassVar[str] = "paint_with_words"
@@ -40,6 +41,7 @@ class PaintWithWords(Edit):
     word: Phrase
     field: Shape
     strength: Strength = 0.4
+    reach: Reach = "word"
 
     def check(self) -> None:
         """See `Edit.check`."""
@@ -47,6 +49,7 @@ class PaintWithWords(Edit):
         check_shape("paint_with_words.field", self.field)
         strength = check_strength("paint_with_words.strength", self.strength, 0.0, 10.0, "0 changes nothing")
         self._set("strength", strength)
+        check_reach("reach of paint_with_words", self.reach)
 
     @property
     def moves(self) -> bool:
@@ -57,7 +60,7 @@ class PaintWithWords(Edit):
         """See `Edit.lower`."""
         from xattn.parts import Bias
 
-        columns = here.columns(self.word)
+        columns = here.reached(self.word, self.reach)
         factor = here.value(self.strength) * log1p(min(here.sigma, MOST_SIGMA))
         if factor == 0:
             return []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from pipelines import checks
 from pipelines.assets import Asset
 from pipelines.ledger import Phrase, phrase_parts
-from xattn.errors import BadValue
+from xattn.errors import BadValue, UnknownName
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,17 @@ def shape_from(document: Mapping[str, object]) -> Shape | None:
         word, threshold = document["word_map"], document.get("threshold")
         return WordMap(tuple(word) if isinstance(word, list) else word, threshold)  # type: ignore[arg-type]
     return None
+
+
+Reach = Literal["word", "end", "after"]
+"""Which tokens count as a word's: its own; the end of text and the padding too; or all that come after it. A causal
+text tower, as CLIP's is, lets each of those read the word, and much of an object is drawn from them."""
+
+
+def check_reach(parameter: str, value: object) -> None:
+    """Raise UnknownName for what is no Reach."""
+    if value not in get_args(Reach):
+        raise UnknownName(parameter, value, get_args(Reach))
 
 
 Strength = float | tuple[tuple[float, float], ...]

@@ -15,7 +15,7 @@ from torch import Tensor
 from pipelines.assets import Asset
 from pipelines.techniques import PaintMap, Reweight
 from pipelines.techniques.paint_map import AMOUNTS
-from pipelines.techniques.values import Box, Shape
+from pipelines.techniques.values import Box, Reach, Shape
 from pipelines.techniques.window import Window
 from tests.pipelines.techniques.one_call import FOX, ICE_CREAM, Call
 from xattn.errors import BadValue, Conflict, UnknownName, UnknownWord
@@ -54,7 +54,7 @@ def new_columns(edit: PaintMap, own: Tensor, field: Tensor, amount: float, grid:
     f = field[:, None]
     mean = own.sum(dim=1).mean() if edit.relative else torch.tensor(1.0).double()
     if edit.op == "gain":
-        return own * (1 + (amount - 1) * f)
+        return own * (amount * f + edit.outside * (1 - f))
     if edit.op == "set":
         return amount * f * mean * own / own.sum(dim=1, keepdim=True)
     if edit.op == "add":
@@ -94,6 +94,8 @@ def resampled(image: Tensor, edit: PaintMap, field: Tensor) -> Tensor:
     relative=st.booleans(),
     shift=st.tuples(st.floats(-1, 1), st.floats(-1, 1)),
     scale=st.floats(0.1, 10),
+    outside=st.sampled_from([0.0, 0.5, 1.0]),
+    reach=st.sampled_from(["word", "end", "after"]),
     backend=st.sampled_from(BACKENDS),
 )
 def test_it_is_its_formula_on_explicit_probabilities(
@@ -105,16 +107,19 @@ def test_it_is_its_formula_on_explicit_probabilities(
     relative: bool,
     shift: tuple[float, float],
     scale: float,
+    outside: float,
+    reach: Reach,
     backend: str,
 ) -> None:
     shape, field = painted(grid)
-    moving = {"shift": shift, "scale": scale} if op == "move" else {}
+    own = {"move": {"shift": shift, "scale": scale}, "gain": {"outside": outside}}.get(op, {})
     relative = relative or op in ("gain", "move")
-    edit = PaintMap(word, op, shape, amount, renormalise=renormalise, relative=relative, **moving)
+    edit = PaintMap(word, op, shape, amount, renormalise=renormalise, relative=relative, reach=reach, **own)
     # a factor on another word stands by, so that there is a program also where painting is nothing
-    call = Call([edit, Reweight("and", 2.0)], latent=grid)
-    probs = expected(call, edit, WORDS[word], field, amount)
-    probs[..., 3] *= 2
+    call = Call([edit, Reweight("a", 2.0)], latent=grid)
+    columns = {"word": WORDS[word], "end": [*WORDS[word], 6, 7], "after": list(range(WORDS[word][0], 8))}[reach]
+    probs = expected(call, edit, columns, field, amount)
+    probs[..., 1] *= 2
     torch.testing.assert_close(call.output(backend=backend), probs @ call.value(), rtol=0, atol=1e-10)
 
 
@@ -158,7 +163,7 @@ def test_without_a_field_it_is_everywhere() -> None:
 
 def test_an_amount_runs_over_the_steps() -> None:
     shape, field = painted((5, 7))
-    edit = PaintMap("fox", "gain", shape, ((0.0, 4.0), (1.0, 1.0)))
+    edit = PaintMap("fox", "gain", shape, ((0.0, 4.0), (1.0, 1.0)), window=Window())
     for index, amount in enumerate((4.0, 3.0, 2.0)):
         call = Call([edit])
         probs = expected(call, edit, FOX, field, amount)
@@ -216,6 +221,10 @@ def test_what_cannot_be_is_told_in_a_sentence() -> None:
         PaintMap("fox", "paint")  # type: ignore[arg-type]
     with pytest.raises(BadValue, match=r"paint_map.op is 'set'.* \"move\" where shift or scale is given"):
         PaintMap("fox", "set", shift=(0.1, 0.0))
+    with pytest.raises(BadValue, match=r"paint_map.op is 'add'.* \"gain\" where outside is given"):
+        PaintMap("fox", "add", outside=0.5)
+    with pytest.raises(UnknownName, match="reach of paint_map"):
+        PaintMap("fox", reach="before")  # type: ignore[arg-type]
     with pytest.raises(BadValue, match=r"paint_map.relative is False.* left out for \"gain\""):
         PaintMap("fox", relative=False)
     with pytest.raises(BadValue, match=r"paint_map.amount is -1.* a number from 0 to 100"):
