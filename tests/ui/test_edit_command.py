@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,7 @@ from pipelines.metadata import read_recipe
 from pipelines.pipeline import Pipeline
 from pipelines.techniques import Inject, LocalBlend, Refine, Replace, Reweight
 from pipelines.techniques.window import Window
-from tests.ui.conftest import Xattn
+from tests.ui.conftest import Xattn, environment
 from ui.edit_request import EditFlags
 
 FLAGS = EditFlags("0.8", "0.4", None, "", "", "0.3", None, "", None)
@@ -123,3 +127,27 @@ def test_a_mask_alone_is_where_it_changes(model: Path, here: Path) -> None:
     assert isinstance(blend, LocalBlend)
     assert (blend.words, blend.mask is not None) == ((), True)
     assert isinstance(alignments[0].source, Ledger)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there is no pty to be a terminal")
+def test_on_a_terminal_the_alignment_is_shown_first(model: Path, tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    arguments = ("edit", "a fox on purple", "a dog on purple", "--model", str(model), "--out", "e")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ui.cli", *arguments],
+        cwd=tmp_path,
+        env=environment(XATTN_CACHE=str(tmp_path / "cache"), TERM="xterm", COLUMNS="100"),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    while b"takes over the map above" not in seen:
+        seen += os.read(ours, 1024)
+    out, _ = process.communicate(timeout=300)
+    os.close(ours)
+    assert process.returncode == 0
+    assert out.split()[-1] == b"e/sheet.png"
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode(errors="replace"))
+    assert "source  a  fox  on  purple" in shown
+    assert "target  a  dog  on  purple" in shown
