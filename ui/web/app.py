@@ -14,7 +14,7 @@ from ui.web.endpoints import add_endpoints
 from ui.web.limits import Limits
 from ui.web.models import Models
 from ui.web.page import build_page
-from ui.web.parts import script, styles
+from ui.web.parts import MARK, script, styles
 from ui.web.studio import Studio
 from ui.web.theme import theme
 from ui.web.wiring import wire
@@ -76,7 +76,7 @@ def start(studio: Studio, serving: Serving) -> tuple[gr.Blocks, str]:
         state_session_capacity=2 * studio.limits.sessions,
         max_file_size=studio.limits.body_bytes,
         app_kwargs={"max_body_size": studio.limits.body_bytes, "docs_url": None, "redoc_url": None},
-        inbrowser=False,
+        favicon_path=MARK,
     )
     return blocks, shared or local
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from pipelines import recipe_json
+from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
 from pipelines.recipe import Recipe
-from ui.request import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,6 +20,8 @@ from ui.web.telling import QUIET, Teller, Told
 from ui.web.views import words_of
 from xattn.errors import BadValue, XattnError
 
+DROPPED = "dropped"
+"""In place of the edited run's id: edits came with a picture, and the run that they change is not drawn yet."""
 _NONE = (gr.skip(), gr.skip())
 
 
@@ -81,7 +83,7 @@ class EditEvents:
     def _origin(self, origin: str | None, shown: str | None) -> Run:
         if origin is None and shown is None:
             raise BadValue("picture", None, "drawn before it can be edited", "Press Draw first")
-        return self._studio.runs.get(origin or shown)
+        return self._studio.runs.get(shown if origin in (None, DROPPED) else origin)
 
     def follow(self, shown: str | None, edits: list[Doc], origin: str | None) -> tuple[Any, ...]:
         """Another picture is shown: its words, and the edits that it has or may keep."""
@@ -93,6 +95,8 @@ class EditEvents:
         if run.edited:
             own = [dict(one) for one in run.recipe.document().get("edits", [])]  # type: ignore[attr-defined]
             return self._weights(run, own), skip, skip, *self._list(own, run), run.origin, skip
+        if origin == DROPPED:  # what a dropped picture brought waits for the picture that it changes
+            return self._weights(run, edits), skip, skip, *self._list(edits, run), run.id, {}
         before = self._quiet(origin)
         kept = [] if before is None or before.recipe.prompt != run.recipe.prompt else edits
         return self._weights(run, kept), run.recipe.prompt, {"links": []}, *self._list(kept, run), run.id, {}
@@ -139,7 +143,7 @@ class EditEvents:
     ) -> tuple[Any, ...]:
         """The changed prompt, aligned with the first one, and the edits that this makes."""
         run, pipe = self._quiet(origin) or self._quiet(shown), self._studio.models.loaded
-        if run is None or pipe is None:
+        if run is None or pipe is None or origin == DROPPED:
             return gr.skip(), *_NONE
         changed = (target or "").strip()
         words = tuple(word for word in re.split(r"\s*,\s*", (blend or "").strip()) if word)

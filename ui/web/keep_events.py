@@ -17,6 +17,7 @@ from pipelines.infotext_reader import Imported
 from pipelines.metadata import file_bytes, read_any
 from ui.outputs import slug
 from ui.web.copies import copies
+from ui.web.edit_events import DROPPED
 from ui.web.forms import Form, carried, model_of
 from ui.web.page import Page
 from ui.web.runs import Run, png
@@ -46,7 +47,8 @@ class KeepEvents:
         keep.share.click(self.share, [page.run], files, **fast)
         keep.sheet.click(self.sheet, [page.run], files, **fast)
         settings = [*page.settings.all, page.model, page.base, page.carried, page.reset, page.lock]
-        restored = [keep.drop, page.status, page.edit.edits, page.edit.picture, page.edit.begin]
+        edit = page.edit
+        restored = [keep.drop, page.status, edit.edits, edit.origin, edit.target, edit.picture, edit.begin]
         keep.drop.dropped(self.dropped, [page.model], [*settings, *restored], **fast)
 
     def follow(self, shown: str | None) -> dict[str, Any]:
@@ -103,7 +105,7 @@ class KeepEvents:
             imported = read_dropped(event._data.get("name"), event._data.get("data"), self._studio)
         except Exception as error:  # noqa: BLE001  as above
             text = sentence(error)
-            return *skips, {"text": text}, status("failed", text), gr.skip(), gr.skip(), gr.skip()
+            return *skips, {"text": text}, status("failed", text), *(gr.skip(),) * 5
         recipe, notes = imported.recipe, list(imported.notes)
         name = model_of(recipe)
         if name is not None and name not in self._studio.models.names:
@@ -131,6 +133,8 @@ class KeepEvents:
             {"text": "Its settings are back." if not notes else "Its settings are back, but:", "notes": notes},
             status("idle", "Settings are back: Draw makes the picture again."),
             edits,
+            DROPPED if edits or recipe.source is not None else None,
+            recipe.prompt,
             init,
             begin,
         )

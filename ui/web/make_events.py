@@ -45,10 +45,15 @@ class MakeEvents:
         # typing is met in the browser (js/chips.js); this is for prompts that come from elsewhere
         page.settings.prompt.change(None, [page.settings.prompt], None, js="(text) => window.xattnLedger?.(text)")
         page.strip.pick(self.pick, None, teller.outputs, queue=False, **QUIET)
+        seed = page.settings.seed
+        page.lock.input(self.keep_seed, [page.lock, seed, page.run], [seed], queue=False, **QUIET)
+        # who types a seed means it
+        seed.input(None, [seed], [page.lock], js="(seed) => seed !== ''")
         page.reset.click(self.drop_carried, None, [page.base, page.carried, page.reset], queue=False, **QUIET)
         timer = gr.Timer(0.5)
         timer.tick(self.ready, None, [page.notice, page.words, page.chips, timer], queue=False, **QUIET)
-        page.model.input(self.choose_model, [page.model], [page.notice], queue=False, **QUIET)
+        usual = [page.settings.width, page.settings.height, page.settings.steps, page.settings.guidance]
+        page.model.input(self.choose_model, [page.model], [page.notice, *usual], queue=False, **QUIET)
         blocks.unload(self.leave)
 
     def draw(self, request: gr.Request, *values: Any) -> Iterator[Told]:
@@ -94,8 +99,18 @@ class MakeEvents:
         words = vocabulary_view(pipe.model.vocabulary)
         return {"text": ""}, words, {"ready": pipe.model.ref.name}, gr.Timer(active=False)
 
-    def choose_model(self, name: str) -> dict[str, Any]:
-        """Another model is chosen: it is loaded when it is drawn with."""
+    def keep_seed(self, lock: bool, seed: str, shown: str | None) -> Any:
+        """The shown picture's seed stays, unless another one was typed."""
+        if not lock or seed:
+            return gr.skip()
+        try:
+            return str(self._studio.runs.get(shown).recipe.seed)
+        except ValueError:
+            return self.dice()[0]
+
+    def choose_model(self, name: str) -> tuple[Any, ...]:
+        """Another model is chosen: it is loaded when it is drawn with; the form shows what it usually draws with."""
         held = self._studio.models.loaded
         same = held is not None and held.model.ref.name == name
-        return {"text": "" if same else f"{name} is loaded when you draw."}
+        usual = self._studio.models.usual(name)
+        return {"text": "" if same else f"{name} is loaded when you draw."}, *usual

@@ -5,14 +5,15 @@ Nothing that comes from outside is ever opened as a path: a model is one of the 
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
 from ui.process import without_collection
-from ui.request import DEFAULT_MODEL
 from xattn.errors import BadModel, UnknownName
 
 if TYPE_CHECKING:
@@ -57,6 +58,19 @@ class Models:
         """Where a model lies; None for the embedded one, and for one that is not here."""
         return self._folders.get(name or self.default)
 
+    def usual(self, name: str) -> tuple[int, int, int, float]:
+        """Width, height, steps and guidance that a model usually draws with, from its files alone."""
+        if name not in self._folders:
+            raise UnknownName("model", name, self.names)
+        from pipelines.load import Defaults, locate
+
+        folder = self._folders[name] or locate(name)[1]
+        made = Defaults(**_json(folder / "defaults.json"))
+        side = _json(folder / "unet" / "config.json").get("sample_size") or 64
+        height, width = side if isinstance(side, list) else (side, side)
+        factor = 2 ** (len(_json(folder / "vae" / "config.json").get("block_out_channels", [0] * 4)) - 1)
+        return int(width) * factor, int(height) * factor, made.num_inference_steps, made.guidance_scale
+
     @property
     def loaded(self) -> Pipeline | None:
         """What is in memory, without waiting."""
@@ -99,3 +113,7 @@ class Models:
                 pipeline = Pipeline.from_pretrained(self._folders[wanted] or wanted)
             self._loaded = (wanted, pipeline)
             return pipeline
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -11,6 +11,7 @@ import gradio as gr
 from ui.web.viewer.component import WithoutStub
 
 _HERE = Path(__file__).parent
+MARK = _HERE / "mark.svg"
 
 
 def script(name: str) -> str:
@@ -25,7 +26,7 @@ def styles() -> str:
 
 def mark() -> str:
     """The mark, as SVG: a small attention matrix that looks at one place."""
-    return (_HERE / "mark.svg").read_text(encoding="utf-8")
+    return MARK.read_text(encoding="utf-8")
 
 
 class Part(gr.HTML, metaclass=WithoutStub):
