@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MEDIA = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 MAX_SIDE = 8192
+MAX_FIELD = 256
+"""Painted fields are at most so wide and high."""
 MAX_BYTES = 32 * 2**20
 INLINE_BYTES = 64 * 2**10
 """Up to this size the data travel inside a recipe's JSON."""
@@ -92,6 +94,25 @@ class Asset:
         buffer = io.BytesIO()
         seen.save(buffer, "PNG")
         return cls.from_bytes(buffer.getvalue())
+
+    @classmethod
+    def from_field(cls, values: object) -> Asset:
+        """A painted field [height, width] of numbers from 0 to 1, or of bools: an array, a tensor, lists.
+
+        Kept in 256 greys and at most 256 × 256, finer than any grid that it is brought to. Raises BadValue.
+        """
+        import numpy as np
+        from PIL import Image
+
+        try:
+            field = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise BadValue("field", type(values).__name__, "an array of numbers") from error
+        if field.ndim != 2 or not 1 <= min(field.shape) <= max(field.shape) <= MAX_FIELD:
+            raise BadValue("field", list(field.shape), f"of shape [height, width], each from 1 to {MAX_FIELD}")
+        if not bool(((field >= 0) & (field <= 1)).all()):  # NaN neither
+            raise BadValue("field", f"from {field.min():g} to {field.max():g}", "made of numbers from 0 to 1")
+        return cls.from_image(Image.fromarray(np.rint(field * 255).astype(np.uint8)))
 
     def document(self) -> dict[str, object]:
         """JSON's types; data only where they are small enough to travel along."""

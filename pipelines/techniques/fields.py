@@ -14,9 +14,6 @@ from pipelines.pictures import BLACK, coloured, opened
 from pipelines.techniques.live import on_grid
 from pipelines.techniques.values import Box, Shape, WordMap
 
-MAX_FIELD = 256
-"""Painted fields are at most so wide and high: finer than any latent that they are brought to."""
-
 
 class Fields:
     """The places of one picture's edits on the grids of one pass, each resampled once.

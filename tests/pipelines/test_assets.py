@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -91,3 +92,28 @@ def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path, monkeypatch):
 def test_an_unknown_media_type_is_named():
     with pytest.raises(UnknownName, match="image/png"):
         Asset("0" * 64, "image/gif", 1, 1)
+
+
+def test_a_field_is_painted_by_numbers() -> None:
+    values = np.linspace(0, 1, 12).reshape(3, 4)
+    asset = Asset.from_field(values)
+    assert (asset.media, asset.width, asset.height) == ("image/png", 4, 3)
+    with Image.open(io.BytesIO(asset.data)) as image:
+        assert image.mode == "L"
+        assert (np.asarray(image) == np.rint(values * 255)).all()
+    assert Asset.from_field(values > 0.5) == Asset.from_field((values > 0.5).tolist())
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 1], r"field is \[2\].* of shape \[height, width\], each from 1 to 256"),
+        (np.zeros((257, 4)), "each from 1 to 256"),
+        ([[2.0]], "field is 'from 2 to 2'.* numbers from 0 to 1"),
+        ([[np.nan]], "numbers from 0 to 1"),
+        ("left", "an array of numbers"),
+    ],
+)
+def test_what_is_no_field_is_told_in_a_sentence(values: object, expected: str) -> None:
+    with pytest.raises(BadValue, match=expected):
+        Asset.from_field(values)
