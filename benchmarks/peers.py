@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xattn import Pipeline, Recipe, StepEvent
 
 Setting = Literal["plain", "tuned", "medium"]
+SETTINGS: tuple[Setting, ...] = ("plain", "tuned", "medium")
 Picture = NDArray[np.uint8]
 
 
@@ -133,10 +134,10 @@ def load_theirs(folder: Path, dtype: str) -> Any:
     return made
 
 
-def everyone(folder: Path, dtype: str) -> Mapping[Setting, tuple[Ours, Theirs]]:
-    """Both peers in every setting; "medium" differs from "tuned" in `precision` alone."""
-    plain, tuned = load(folder, dtype, tuned=False), load(folder, dtype, tuned=True)
-    return {"plain": plain, "tuned": tuned, "medium": tuned}
+def everyone(folder: Path, dtype: str, settings: Sequence[Setting]) -> Mapping[Setting, tuple[Ours, Theirs]]:
+    """Both peers in these settings; "medium" differs from "tuned" in `precision` alone."""
+    loaded = {tuned: load(folder, dtype, tuned=tuned) for tuned in sorted({one != "plain" for one in settings})}
+    return {one: loaded[one != "plain"] for one in settings}
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.peers import Peer, Picture, Setting, Task, Theirs, everyone, load_theirs, precision
+from benchmarks.peers import SETTINGS, Peer, Picture, Setting, Task, Theirs, everyone, load_theirs, precision
 from benchmarks.sized import sd15_size
 from benchmarks.start import measure
 from pipelines.load import locate
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     whole = asked.model != "sd15-size"
     task = _task(folder, asked)
     starts = _starts(folder, asked, task)
-    entries = checked(folder, asked.dtype, task)
+    entries = checked(folder, asked.dtype, task, asked.settings)
     timed = rounds(entries, task, asked.rounds, whole=whole)
     report = _report(asked, task, timed, starts, whole=whole)
     print(table(timed, starts))
@@ -64,11 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(entry.why_not for entry in timed))
 
 
-def checked(folder: Path, dtype: str, task: Task) -> list[Entry]:
-    """Every peer in every setting, its first picture (which also warms it up) held to the reference."""
+def checked(folder: Path, dtype: str, task: Task, settings: Sequence[Setting] = SETTINGS) -> list[Entry]:
+    """Every peer in these settings, its first picture (which also warms it up) held to the reference."""
     reference = Theirs(load_theirs(folder, "float32")).draw(task)
     entries: list[Entry] = []
-    for setting, peers in everyone(folder, dtype).items():
+    for setting, peers in everyone(folder, dtype, settings).items():
         for peer in peers:
             with precision(setting):
                 picture = peer.draw(task)
@@ -235,6 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plain", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", default="emoji-128", help="emoji-128, sd15-size (no decoding timed), or a folder")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--settings", nargs="+", default=SETTINGS, choices=SETTINGS)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--steps", type=int, help="default: the model's own; 2 for sd15-size")
     parser.add_argument("--size", type=int, help="pixels of a side; default: the model's own")

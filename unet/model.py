@@ -61,6 +61,7 @@ class UNet(nn.Module):
             site for block in blocks for site in (block.self_site, block.cross_site)
         )
         """All attention sites, in the order in which they run."""
+        self._convolved = sum(conv.weight.numel() for conv in self.modules() if isinstance(conv, nn.Conv2d))
         self._site_names = frozenset(site.name for site in self.sites)
         self._cross_names = frozenset(site.name for site in self.sites if site.cross)
 
@@ -131,7 +132,7 @@ class UNet(nn.Module):
         self._check_added(added, context.rows)
         self._check_program(program)
         self._check_residuals(residuals)
-        laid_out = context.laid_out if can_lay_out(self.conv_in.weight) else None
+        laid_out = context.laid_out if can_lay_out(self.conv_in.weight, self._convolved) else None
         # every residual block begins with this activation
         time = self._activation(self._time(sample, timestep, added, context.rows))
         try:

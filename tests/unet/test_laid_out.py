@@ -101,12 +101,14 @@ def test_a_hooked_convolution_runs_as_a_module(make_pair, small_settings):
     torch.testing.assert_close(hooked, plain)
 
 
-@pytest.mark.parametrize("switch", ["gradients", "oneDNN off", "autocast", "float64"])
+@pytest.mark.parametrize("switch", ["gradients", "oneDNN off", "autocast", "float64", "large"])
 def test_it_stays_off_where_it_would_not_do(make_pair, small_settings, monkeypatch, switch):
     unet = make_pair(small_settings).ours
     sample, text = torch.randn(2, 4, 8, 8), torch.randn(2, 7, 24)
     if switch == "float64":
         unet, sample, text = unet.double(), sample.double(), text.double()
+    if switch == "large":
+        monkeypatch.setattr(laid_out, "LARGE", 10_000)
     if switch == "oneDNN off":
         monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
     with (
