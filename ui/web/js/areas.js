@@ -2,6 +2,7 @@
 // Value: [["make", "Make"], …]; the area of a name is #area-<name>.
 const draw = () => {
   const areas = props.value || [];
+  const holder = root.closest("#areas");
   root.replaceChildren();
   root.setAttribute("role", "tablist");
   root.setAttribute("aria-label", "Areas");
@@ -13,7 +14,7 @@ const draw = () => {
       tab.tabIndex = on ? 0 : -1;
       if (on && focus) tab.focus();
     }
-    document.body.dataset.area = name;
+    holder.dataset.area = name; // Gradio scopes our style to its container, which the body is outside of
     dispatchEvent(new CustomEvent("xattn-area", { detail: name }));
   };
   areas.forEach(([name, label], index) => {
@@ -29,7 +30,7 @@ const draw = () => {
     });
     root.append(tab);
   });
-  choose(document.body.dataset.area || areas[0][0]);
+  choose(holder.dataset.area || areas[0][0]);
   window.xattnArea = choose;
 };
 watch("value", draw);

@@ -24,7 +24,7 @@
   // a picture dropped anywhere brings its settings back
   let depth = 0;
   const files = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
-  const over = (on) => document.body.classList.toggle("dropping", on);
+  const over = (on) => document.querySelector("#desk")?.classList.toggle("dropping", on);
   addEventListener("dragenter", (event) => { if (files(event)) { depth += 1; over(true); } }, true);
   addEventListener("dragleave", (event) => { if (files(event)) { depth = Math.max(0, depth - 1); over(depth > 0); } }, true);
   addEventListener("dragover", (event) => { if (files(event)) event.preventDefault(); }, true);
