@@ -162,13 +162,14 @@ def report(as_json: bool, first: bool = True) -> Iterator[Report]:
 
 def planned(event: object) -> str:
     """What is to be done, in a sentence."""
-    from pipelines.batch.events import Planned
+    from pipelines.batch.events import Planned, counted
 
     assert isinstance(event, Planned)
     made = event.plan
     kept = f", {event.kept} of them there already" if event.kept else ""
     size = f"up to {made.batch_size} at once" if made.batch_size > 1 else "one at a time"
-    return f"{made.rows} rows of {made.source}: {event.total} pictures{kept}, in {len(made.groups)} groups, {size}."
+    what = f"{counted(made.rows, 'row')} of {made.source}: {counted(event.total, 'picture')}{kept}"
+    return f"{what}, in {counted(len(made.groups), 'group')}, {size}."
 
 
 def document(event: Event) -> dict[str, object]:

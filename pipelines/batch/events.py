@@ -63,4 +63,9 @@ class Ended:
         return not self.rejected and self.made + self.kept == self.total
 
 
+def counted(number: int, thing: str) -> str:
+    """Such as "1 row" and "2 rows"."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 Event = Planned | Noticed | Made | Failed | Ended

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.batch.events import counted
 from pipelines.batch.folder import NOTES, read_notes, write_notes
 from pipelines.batch.manifest import MANIFEST, Entry, Lines, mark, read_manifest
 from pipelines.batch.options import Options
@@ -53,7 +54,9 @@ class Past:
             lines.close()
             made._notices.append("The last line of the manifest was torn by a kill; its picture is drawn again.")
         if read.broken:
-            made._notices.append(f"{read.broken} lines of the manifest are broken; their pictures are drawn again.")
+            made._notices.append(
+                f"Broken in the manifest: {counted(read.broken, 'line')}; what they spoke of is drawn again."
+            )
         return made
 
     def size(self, options: Options) -> Callable[[Pipeline, Sequence[Recipe]], int]:
@@ -108,18 +111,18 @@ class Past:
         notices = []
         if gone:
             files = _listed([entry.file for entry in gone])
-            notices.append(f"{len(gone)} pictures are in the manifest but not in the folder as they were: {files}.")
+            notices.append(
+                f"In the manifest but not in the folder as it was: {counted(len(gone), 'picture')}, {files}."
+            )
         if stale:
             new = {item.row for item in made.items if item.hash in missing}
             changed = sorted({entry.row for entry in stale} & new)
             if changed:
                 rows = _listed(list(map(str, changed)))
-                notices.append(f"{len(changed)} rows have changed since the run before and are made anew: {rows}.")
-            notices.append(
-                f"{len(stale)} pictures of earlier rows are asked for no more; they stay, marked as superseded."
-            )
+                notices.append(f"Changed since the run before, and made anew: {counted(len(changed), 'row')}, {rows}.")
+            notices.append(f"Asked for no more: {counted(len(stale), 'picture')}; they stay, marked as superseded.")
         if made.repeated:
-            notices.append(f"{made.repeated} pictures are asked for more than once, and drawn once.")
+            notices.append(f"Asked for more than once, and drawn once: {counted(made.repeated, 'picture')}.")
         return notices
 
     def note(self, made: Plan, options: Options, found: Mapping[str, int]) -> None:

@@ -198,13 +198,16 @@ def _draw(file: str, form: str | None, out: str, options: Options, as_json: bool
 
 
 def _left_out(ended: Ended) -> str:
+    from pipelines.batch.events import counted
+
     parts = [f"{ended.failed} failed"] if ended.failed else []
-    parts += [f"{ended.rejected} rows rejected"] if ended.rejected else []
+    parts += [f"{counted(ended.rejected, 'row')} rejected"] if ended.rejected else []
     return f"; {', '.join(parts)}: see rejected.jsonl" if parts else ""
 
 
 def _dry_run(file: str, form: str | None, out: str, options: Options, as_json: bool) -> None:
     from pipelines.batch import preview
+    from pipelines.batch.events import counted
     from ui.batch_reports import duration
     from ui.terminal import say
 
@@ -218,8 +221,10 @@ def _dry_run(file: str, form: str | None, out: str, options: Options, as_json: b
         for one in made.rejected:
             say(str(one))
         kept = f", {seen.kept} of them there already" if seen.kept else ""
-        print(f"{made.rows} rows of {made.source}, {len(rejected)} of them bad: {made.pictures} pictures{kept}.")
-        print(f"{len(made.groups)} groups of up to {made.batch_size}; the first pictures:")
+        print(
+            f"{counted(made.rows, 'row')} of {made.source}, {len(rejected)} of them bad: {counted(made.pictures, 'picture')}{kept}."
+        )
+        print(f"{counted(len(made.groups), 'group')} of up to {made.batch_size}; the first pictures:")
         for item in itertools.islice(made.items, 5):
             print(f"  {item.stem()}.{options.form}  {item.recipe.prompt}")
         took = f"about {duration(seen.estimate.seconds)} on this machine, as one short run says"

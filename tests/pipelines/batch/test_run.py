@@ -110,7 +110,7 @@ def test_what_is_missing_is_drawn_with_its_old_neighbours_and_comes_out_equal(pi
         (tmp_path / name).unlink()
     events = drawn(pipe, ROWS, tmp_path)
     assert ended(events).made == len(lost)
-    assert f"{len(lost)} pictures are in the manifest but not in the folder" in notices(events)
+    assert f"not in the folder as it was: {len(lost)} pictures" in notices(events)
     assert pictures(tmp_path) == whole
 
 
@@ -156,7 +156,7 @@ def test_a_changed_row_is_made_anew_and_said_and_changed_back_it_is_there(pipe: 
     out = tmp_path / "out"
     drawn(pipe, written(*ROWS), out)
     events = drawn(pipe, written(ROWS[0], ROWS[1], {"prompt": "a dog on red", "seed": 9}), out)
-    assert "1 rows have changed since the run before and are made anew: 3" in notices(events)
+    assert "Changed since the run before, and made anew: 1 row, 3." in notices(events)
     assert (ended(events).made, ended(events).kept) == (1, 4)
     assert len(pictures(out)) == 6, "the old one stays"
     assert {entry.to_recipe().prompt for entry in batch.entries(out)} == {"a fox", "a cat on red", "a dog on red"}
@@ -174,7 +174,7 @@ def test_a_row_put_before_others_changes_none_of_them(pipe: Pipeline, tmp_path: 
 def test_equal_rows_are_drawn_once_and_said(pipe: Pipeline, tmp_path: Path) -> None:
     events = drawn(pipe, [ROWS[2], ROWS[2]], tmp_path)
     assert ended(events).total == 1
-    assert "1 pictures are asked for more than once" in notices(events)
+    assert "drawn once: 1 picture." in notices(events)
 
 
 # -- what goes wrong -------------------------------------------------------------------------------------------------
