@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ui.process import without_collection
-from ui.request import DEFAULT_MODEL, Flags, parse_whole
+from pipelines.recipe import EMBEDDED
+from ui.request import Flags, parse_whole
 from xattn.errors import BadValue, Cancelled, CannotWrite, UnknownName
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def batch(
         bool, typer.Option("--dry-run", help="Check every row, say what would be made and what it takes; draw nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")] = False,
-    model: Annotated[str, typer.Option(metavar="NAME|PATH")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(metavar="NAME|PATH")] = EMBEDDED,
     dtype: Annotated[str, typer.Option(metavar="NAME")] = "float32",
     device: Annotated[str, typer.Option(metavar="NAME")] = "cpu",
     backend: Annotated[str, typer.Option(metavar="NAME")] = "auto",
@@ -221,9 +222,8 @@ def _dry_run(file: str, form: str | None, out: str, options: Options, as_json: b
         for one in made.rejected:
             say(str(one))
         kept = f", {seen.kept} of them there already" if seen.kept else ""
-        print(
-            f"{counted(made.rows, 'row')} of {made.source}, {len(rejected)} of them bad: {counted(made.pictures, 'picture')}{kept}."
-        )
+        pictures = counted(made.pictures, "picture")
+        print(f"{counted(made.rows, 'row')} of {made.source}, {len(rejected)} of them bad: {pictures}{kept}.")
         print(f"{counted(len(made.groups), 'group')} of up to {made.batch_size}; the first pictures:")
         for item in itertools.islice(made.items, 5):
             print(f"  {item.stem()}.{options.form}  {item.recipe.prompt}")
