@@ -9,10 +9,11 @@ from typing import Any
 import gradio as gr
 
 from pipelines.attention_maps import AttentionMaps
+from pipelines.ledger import word_key
 from ui.web.begin import read_picture, thumbnail
 from ui.web.colors import word_colors
 from ui.web.edit_list import shown_list
-from ui.web.edits import Doc, edited_recipe, painted, read_list, regioned, reworded, weighed, word_of
+from ui.web.edits import Doc, edited_recipe, only_words, painted, read_list, regioned, reworded, weighed, word_of
 from ui.web.page import Page
 from ui.web.runs import Run, png
 from ui.web.studio import Happening, Studio
@@ -154,11 +155,13 @@ class EditEvents:
 
         try:
             self._studio.limits.check_text("prompt", changed)
-            links = align(run.ledger, pipe.ledger(changed, run.recipe.syntax)).links
+            ledger = pipe.ledger(changed, run.recipe.syntax)
+            links = align(run.ledger, ledger).links
         except XattnError as error:
             return {"links": [], "error": str(error)}, *_NONE
         kind = "replace" if any(link.kind == "replaced" for link in links) else "refine"
         made = reworded(edits, kind if keep_words else "", keep_layout, words, same=False)
+        made = only_words(made, {word_key(word.text) for word in ledger.words})
         told = [{"kind": link.kind, "source": link.source, "target": link.target} for link in links]
         return {"links": told}, *self._list(made, run)
 

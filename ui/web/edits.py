@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipelines.assets import Asset
-from pipelines.ledger import Phrase, phrase_parts
+from pipelines.ledger import Phrase, keys, phrase_parts
 from pipelines.recipe import Recipe
 from ui.web.limits import Limits
 from xattn.errors import BadValue
@@ -124,6 +124,23 @@ def reworded(edits: Sequence[Doc], kind: str, layout: bool, blend: Sequence[str]
     if same:
         made = [edit for edit in made if edit.get("id") != WORDS]
     return _put(made, {"kind": "local_blend", "id": BLEND, "words": list(blend)}, keep=bool(blend) and not same)
+
+
+def only_words(edits: Sequence[Doc], known: Collection[str]) -> list[Doc]:
+    """With edits of words that the changed prompt does not have switched off, and those it has as they were.
+
+    known: keys of its words
+    """
+    made: list[Doc] = []
+    for edit in edits:
+        if "word" not in edit:
+            made.append(edit)
+            continue
+        there = all(
+            key in known for key in keys(str(edit["word"] if isinstance(edit["word"], str) else edit["word"][0]))
+        )
+        made.append(edit if there else {**edit, "enabled": False})
+    return made
 
 
 def _put(edits: Sequence[Doc], made: Doc, *, keep: bool) -> list[Doc]:

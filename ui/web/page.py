@@ -96,7 +96,7 @@ def build_page(studio: Studio) -> Page:
         with gr.Column(elem_id="areas"):
             Part("areas", [list(area) for area in AREAS], elem_id="area-tabs")
             with gr.Column(elem_id="area-make", elem_classes="area"):
-                words = Part("words", {"kinds": {}})
+                words = Part("words", None)
                 settings, lock, dice, count, model, carried, reset = _make_area(prompt, models, limits)
             with gr.Column(elem_id="area-see", elem_classes="area"):
                 insight = Part("insight", None)

@@ -49,6 +49,7 @@ let sought = "";
 const draw = () => {
   const kinds = props.value?.kinds || {};
   root.replaceChildren();
+  if (!props.value?.kinds) return; // not known yet
   if (!Object.keys(kinds).length) {
     root.append(make("p", "words-none", "This model was trained on language at large: try any words."));
     return;
