@@ -34,12 +34,57 @@ def test_the_second_of_two_words_is_named_with_a_number(xattn: Xattn, model: Pat
     assert (here / "m" / "cat-2.npy").exists()
 
 
+def test_maps_of_a_concept_that_is_not_in_the_prompt(xattn: Xattn, model: Path, here: Path) -> None:
+    done = xattn("maps", "a fox", "--words", "fox", "--probe", "cat,red dog", "--seed", "1", "--model", model, "--pdf")
+    assert done.code == 0, done.err
+    folder = here / "out" / "maps"
+    assert {path.stem for path in folder.glob("*.npy")} == {"fox", "cat", "red-dog"}
+    assert (folder / "sheet.pdf").read_bytes().startswith(b"%PDF")
+    plain = xattn("generate", "a fox", "--seed", "1", "--model", model, "--out", "plain.png", "--no-metadata")
+    assert plain.code == 0
+    with Image.open(here / "plain.png") as one, Image.open(folder / "picture.png") as other:
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("by", ["layer", "head", "resolution"])
+def test_maps_keep_any_axis_apart(xattn: Xattn, model: Path, here: Path, by: str) -> None:
+    done = xattn("maps", "a fox", "--words", "fox", "--by", by, "--scale", "shared", "--model", model, "--out", "m")
+    assert done.code == 0, done.err
+    assert len(np.load(here / "m" / "fox.npy").shape) == 5
+    about = json.loads((here / "m" / "maps.json").read_text())
+    assert bool(about["layers"]) == (by in ("layer", "head"))
+    assert bool(about["resolutions"]) == (by == "resolution")
+
+
+def test_a_place_is_told_and_drawn(xattn: Xattn, model: Path, here: Path) -> None:
+    done = xattn("maps", "a fox", "--place", "0.5,0.25", "--place", "0,1", "--model", model, "--out", "m")
+    assert done.code == 0, done.err
+    assert done.out.startswith("At 0.50, 0.25:\na ")
+    assert {path.name for path in (here / "m").glob("place-*")} == {"place-1.png", "place-2.png"}
+
+
+def test_a_real_picture_is_looked_at_and_nothing_drawn(xattn: Xattn, model: Path, here: Path) -> None:
+    Image.new("RGB", (100, 50), (200, 90, 30)).save(here / "photo.png")
+    arguments = ("--look", "photo.png", "--at", "0.1,0.5", "--probe", "cat", "--model", model, "--out", "m")
+    done = xattn("maps", "a fox", *arguments)
+    assert done.code == 0, done.err
+    assert np.load(here / "m" / "fox.npy").shape == (2, 1, 1, 4, 8)
+    assert not (here / "m" / "picture.png").exists()
+    assert json.loads((here / "m" / "maps.json").read_text())["times"] == [0.1, 0.5]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("--words", "foks"), 'no word "foks". Its words are: a, fox'),
         (("--words", "cat:2"), 'no word "cat"'),
-        (("--by", "steps"), "step, layer, head"),
+        (("--by", "steps"), "step, layer, head, resolution"),
+        (("--place", "0.5"), "X,Y in fractions"),
+        (("--place", "2,0"), "from 0 to 1"),
+        (("--scale", "some"), "each, shared"),
+        (("--at", "0.5"), "--look"),
+        (("--probe", "cat:2"), "a probe is not in the prompt"),
+        (("--look", "nothing.png"), "nothing.png"),
         (("--words", "fox,,"), "--words"),
     ],
 )
@@ -56,7 +101,8 @@ def test_explain_tells_sites_and_kernels(xattn: Xattn, model: Path) -> None:
     done = xattn("explain", "a fox", "--model", model, "--words", "fox")
     assert (done.code, done.err) == (0, "")
     assert "down_blocks.0.attentions.0.transformer_blocks.0.attn2" in done.out
-    assert "watch 1 word" in done.out
+    assert "watch 1 map" in done.out
+    assert "Maps: 1 word at 8×8" in done.out
     assert "sdpa: yes" in done.out
 
 
