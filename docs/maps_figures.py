@@ -17,7 +17,7 @@ def main() -> None:
     """Write docs/images/maps-*.png."""
     IMAGES.mkdir(exist_ok=True)
     pipe = Pipeline.from_pretrained()
-    for axis in ("step", "layer", "resolution"):
+    for axis in ("step", "layer"):
         result = pipe(FOX, maps=Capture(WORDS, (axis,)))
         assert result.maps is not None
         write_figure(result.maps.overlay(result.image, by=axis), IMAGES / f"maps-{axis}.png")
