@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ui.process import without_collection
 from pipelines.recipe import EMBEDDED
+from ui.process import without_collection
 from ui.request import Flags, parse_whole
 from xattn.errors import BadValue, Cancelled, CannotWrite, UnknownName
 

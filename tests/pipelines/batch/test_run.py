@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image, ImageChops
 
 from pipelines import batch
 from pipelines.batch import Ended, Failed, Made, Noticed, Options, Planned
@@ -23,6 +25,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.text import AnyTower
 from xattn.errors import Cancelled, CannotWrite
 
+ROOT = Path(__file__).parents[3]
 ROWS: list[Mapping[str, object]] = [
     {"prompt": "a fox", "seed": "0-2"},
     {"prompt": "a cat on red", "seed": 4, "width": 32},
@@ -337,8 +340,6 @@ def test_rows_that_go_together_are_grouped_and_others_are_not(pipe: Pipeline) ->
 def test_another_row_that_is_drawn_along_does_not_change_a_picture_beyond_rounding(
     pipe: Pipeline, tmp_path: Path
 ) -> None:
-    from PIL import Image, ImageChops
-
     for size in (1, 4):
         drawn(pipe, ROWS, tmp_path / str(size), Options(batch_size=size))
     for name in pictures(tmp_path / "1"):
@@ -364,3 +365,41 @@ class Counting:
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         self.calls += 1
         return self.tower(ids, skip=skip, normed=normed)
+
+
+# -- edits -----------------------------------------------------------------------------------------------------------
+
+
+def test_edits_and_sources_go_through_rows_and_sweeps(pipe: Pipeline, tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "a fox on red", "seed": 3, "edits": [{"kind": "reweight", "word": "fox", "scale": 1.0}]},
+        {
+            "prompt": "a cat on red",
+            "source": {"prompt": "a fox on red", "seed": 3},
+            "edits": [{"kind": "reweight", "word": "cat", "scale": 1.0}, {"kind": "replace"}],
+        },
+    ]
+    drawn(pipe, rows, tmp_path, Options(batch_size=4, sweep={"edits.0.scale": [0.5, 2.0]}))
+    table = batch.table(tmp_path)
+    assert sorted(table["edits.0.scale"]) == [0.5, 0.5, 2.0, 2.0]
+    assert set(table["seed"]) == {3}
+    for entry in batch.entries(tmp_path):
+        with Image.open(tmp_path / entry.file) as image:
+            alone = pipe(entry.to_recipe()).image
+            assert max(high for _, high in ImageChops.difference(image, alone).getextrema()) <= 2
+    assert len({entry.sha256 for entry in batch.entries(tmp_path)}) == 4
+
+
+def test_pictures_of_one_source_are_drawn_with_it_once(pipe: Pipeline) -> None:
+    rows = [
+        {"prompt": f"a {word}", "source": {"prompt": "a fox", "seed": 3}, "edits": [{"kind": "replace"}]}
+        for word in ("cat", "dog", "fox")
+    ]
+    made = batch.plan(rows, options=Options(batch_size=4), pipe=pipe)
+    assert [len(group.items) for group in made.groups] == [3]
+
+
+def test_the_names_of_a_batch_need_no_torch() -> None:
+    code = "import sys, pipelines.batch; print([n for n in ('torch', 'numpy', 'PIL', 'pyarrow') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
