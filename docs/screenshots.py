@@ -73,7 +73,8 @@ class Tour:
     def place(self, x: float, y: float) -> tuple[float, float]:
         """A place of the picture in the window's pixels."""
         frame = self.page.locator(".xv-frame").first
-        frame.scroll_into_view_if_needed()
+        if self._name != "docs":  # there all fits, and nothing should jump
+            frame.scroll_into_view_if_needed()
         box: Any = frame.bounding_box()
         return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
@@ -148,7 +149,7 @@ def tour(browser: Browser, address: str, folder: Path, theme: str, size: str) ->
 
 def for_docs(browser: Browser, address: str) -> None:
     """The pictures of the docs, and the animation (WebP, under 3 MB)."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    context = browser.new_context(viewport={"width": 1440, "height": 1080}, color_scheme="light")
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(address)
@@ -159,6 +160,7 @@ def for_docs(browser: Browser, address: str) -> None:
     here.area("see")
     page.mouse.click(*here.place(0.45, 0.45))
     page.wait_for_timeout(600)
+    page.evaluate("scrollTo(0, 0)")
     keep(page, "ui-see.png")
     frames: list[Image.Image] = [frame(page)]
     here.brush(watch=lambda: frames.append(frame(page)))
@@ -189,9 +191,9 @@ def frame(page: Page) -> Image.Image:
 
 
 def keep(page: Page, name: str) -> None:
-    """A picture for the docs, in few colours."""
+    """A picture for the docs."""
     image = Image.open(io.BytesIO(page.screenshot(type="png"))).convert("RGB")
-    image.quantize(200, dither=Image.Dither.NONE).save(IMAGES / name, optimize=True)
+    image.save(IMAGES / name, optimize=True)
 
 
 def main() -> None:
