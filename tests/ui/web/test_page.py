@@ -81,8 +81,10 @@ def test_from_a_prompt_to_a_painted_picture_and_back(open_desk: OpenDesk, tmp_pa
         assert moved < ground(image)[0] - 0.01, "the fox went to where it was painted"
 
     # dropped back: its settings stand in the form again
+    desk.area("Make")
     desk.type("prompt", "a cat")
     desk.type("seed", "")
+    desk.area("Keep")
     desk.page.set_input_files("#drop-file", str(before))
     desk.page.wait_for_selector(".drop-text")
     assert desk.value("prompt") == "a fox on purple"
