@@ -17,7 +17,7 @@ from pipelines.capture import Capture, columns
 from pipelines.ledger import Ledger, Phrase
 from pipelines.places import coarse_weights, place_weights
 from pipelines.watching import Columns
-from xattn.maps import Accumulator
+from xattn.maps import Accumulator, straight
 from xattn.sites import AttentionSite
 
 
@@ -90,7 +90,7 @@ class WordWatcher:
         for watched, steps in zip(self.watched, self.places, strict=True):
             words = steps[0 if len(steps) == 1 else index]
             own = [place for word in words for place in word]
-            some = taps[..., own]
+            some = taps[..., straight(own)]
             means = None if self.capture.measure == "mass" else _means([len(word) for word in words], like=some)
             watched.words.add(some, grid, step=self.before + index, layer=layer, combine=means)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from xattn.calls import Call, promoted
 from xattn.errors import BadValue, Unsupported
 from xattn.program import Lanes, Override, Program, Rank
-from xattn.reading import Reader
+from xattn.reading import Reader, joined
 
 
 def run(
@@ -41,7 +41,7 @@ def run(
         output = _edited(call, program, reader)
     if reader is None or not program.taps:
         return output, None
-    taps = torch.cat([reader.columns(tap, program) for tap in program.taps], dim=-1)
+    taps = joined([reader.columns(tap, program) for tap in program.taps], dim=-1)
     return output, taps.unflatten(0, (call.rows, call.heads))
 
 

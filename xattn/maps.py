@@ -92,7 +92,7 @@ class Accumulator:
         if dtype not in DTYPES:
             raise BadValue("dtype", dtype, f"one of {', '.join(DTYPES)}")
         self.size, self.keep, self.reduce, self.dtype = size, frozenset(keep), reduce, dtype
-        self.rows = None if rows is None else list(rows)
+        self.rows = None if rows is None else straight(list(rows))
         self._slices: dict[tuple[Hashable, Hashable], _Slice] = {}
         self._steps: dict[Hashable, None] = {}
         self._layers: dict[Hashable, None] = {}
@@ -204,6 +204,12 @@ def _unpacked(stored: Tensor, levels: Tensor | None) -> Tensor:
     if levels is None:
         return stored
     return levels[..., 0, None, None] + levels[..., 1, None, None] * stored.float()
+
+
+def straight(numbers: list[int]) -> slice | list[int]:
+    """An index of these numbers: a slice, which copies nothing, where they follow each other."""
+    follow = bool(numbers) and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    return slice(numbers[0], numbers[0] + len(numbers)) if follow else numbers
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -117,7 +117,7 @@ class Reader:
         if scores not in self.products:
             lanes, asked = self.asked[scores]
             count = max(columns.shape[0] for columns in asked)
-            stacked = torch.cat([columns.expand(count, -1, -1) for columns in asked], dim=-1)
+            stacked = joined([columns.expand(count, -1, -1) for columns in asked], dim=-1)
             product = _fused if lanes.keys == "self" else _made
             self.products[scores] = product(self.call, lanes, stacked)
         return self.products[scores][..., start:stop]
@@ -199,7 +199,12 @@ def _made(call: Call, lanes: Lanes, columns: Tensor) -> Tensor:
         some = slice(start, start + step)
         probs = softmax(query[some], key[some], None if bias is None else bias[some], call.scale).to(wide)
         done.append(probs @ (columns if columns.shape[0] == 1 else columns[some]).to(wide))
-    return torch.cat(done)
+    return joined(done, dim=0)
+
+
+def joined(some: list[Tensor], dim: int) -> Tensor:
+    """Their concatenation; a single one as it is, without a copy."""
+    return some[0] if len(some) == 1 else torch.cat(some, dim=dim)
 
 
 def _probabilities(call: Call, lanes: Lanes) -> Tensor:
