@@ -268,6 +268,12 @@ class AttentionMaps:
 
     # Inside
 
+    def cell(self, place: int, cell: tuple[int, int]) -> float:
+        """`self[place]` at one cell (row, column), without decoding the others."""
+        row, column = cell
+        values = self.values[..., row : row + 1, column : column + 1]
+        return float(replace(self, values=values, parts={})[place][0, 0])
+
     def decoded(self, place: int) -> NDArray[np.float32]:
         """float32 [step, layer, head, y, x] of one word."""
         own: NDArray[np.float32] = self.values[place].astype(np.float32)

@@ -62,10 +62,10 @@ def where(maps: AttentionMaps, x: float, y: float) -> Where:
         return exactly(maps, at)
     height, width = maps.values.shape[4:]
     cell = _cell(at, (height, width))
-    words = tuple((word, float(maps[place][cell])) for place, word in enumerate(maps.words))
+    words = tuple((word, maps.cell(place, cell)) for place, word in enumerate(maps.words))
     rest: Sequence[float | None] = (None,) * len(REST)
     if maps.rest is not None:
-        rest = [float(maps.rest[place][cell]) for place in range(len(REST))]
+        rest = [maps.rest.cell(place, cell) for place in range(len(REST))]
     looks = None
     if maps.grid is not None:
         rows, columns = maps.grid.values.shape[4:]

@@ -76,7 +76,7 @@ class _Rows:
                 self._rank(rank)
         for override in stage.overrides if self.keys == self.call.plain else ():
             self._override(override)
-        if self.tap.on is None:
+        if self.tap.on is None or not (stage.ranks or stage.overrides):  # lanes are read where they are wanted
             return self.total
         return torch.zeros_like(self.total).index_copy(0, self.tap.on, self.total[self.tap.on])
 
@@ -112,9 +112,12 @@ class _Rows:
 
     def _add(self, out: Tensor, about: Tensor, rows: Tensor) -> None:
         # a lane may have two addends, its own and its source's, in one call
-        whole = torch.zeros(len(out), *self.total.shape[1:], dtype=self.dtype, device=rows.device)
-        whole[:, about] = rows.to(self.dtype)
-        self.total = self.total.index_add(0, out, whole)
+        if len(about) == self.total.shape[1]:
+            self.total.index_add_(0, out, rows)
+            return
+        whole = rows.new_zeros(len(out), *self.total.shape[1:])
+        whole[:, about] = rows
+        self.total.index_add_(0, out, whole)
 
     def _rank(self, rank: Rank) -> None:
         u = rank.u if isinstance(rank.u, Tensor) else self.reader.shaped(rank.u)
