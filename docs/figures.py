@@ -51,15 +51,16 @@ FOX = Region(PURPLE, Box(0.0, 0.2, 0.4, 0.8))
 PIZZA = Region("a pizza on purple", Box(0.6, 0.2, 1.0, 0.8))
 HALVES = (Region(PURPLE, LEFT), Region("a pizza on purple", RIGHT))
 REGIONS = {
-    "the pair's prompt alone": Recipe(PAIR, seed=1),
+    "the pair's prompt alone": Recipe(PAIR, seed=200, num_inference_steps=12),
     "a fox at the left": Recipe(PLAIN, seed=1, edits=(Regions((Region(PURPLE, LEFT),)),)),
     "a fox in a box": Recipe(PLAIN, seed=1, edits=(Regions((FOX,)),)),
-    "halves": Recipe(PLAIN, seed=1, edits=(Regions(HALVES),)),
-    "two boxes in the pair": Recipe(PAIR, seed=1, edits=(Regions((FOX, PIZZA)),)),
-    "the same, .7 and soft": Recipe(
+    "halves": Recipe(PLAIN, seed=200, num_inference_steps=12, edits=(Regions(HALVES),)),
+    "two boxes in the pair": Recipe(PAIR, seed=200, num_inference_steps=12, edits=(Regions((FOX, PIZZA)),)),
+    "the same, strength .7": Recipe(
         PAIR,
-        seed=1,
-        edits=(Regions((replace(FOX, strength=0.7), replace(PIZZA, strength=0.7)), hard=False),),
+        seed=200,
+        num_inference_steps=12,
+        edits=(Regions((replace(FOX, strength=0.7), replace(PIZZA, strength=0.7))),),
     ),
 }
 _SIDE, _TITLE, _GAP, _COLUMNS = 160, 26, 12, 6
