@@ -53,7 +53,7 @@ def serve(folder: Path, *arguments: str) -> Iterator[str]:
             pytest.fail("".join(told))
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(240)
         if reading is not None:
             reading.join(10)
         if process.stderr is not None:

@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "ui.md"
 @pytest.fixture(scope="module")
 def client(address: str) -> Any:
     """As a program has it."""
-    return Client(address, verbose=False)
+    return Client(address, verbose=False, httpx_kwargs={"timeout": 300})
 
 
 def test_the_documented_programs_run_as_they_are(
@@ -81,6 +81,6 @@ def test_nothing_of_the_machine_can_be_fetched(address: str) -> None:
     import httpx
 
     for path in ("/etc/passwd", "pyproject.toml", "/proc/self/environ"):
-        assert httpx.get(f"{address}/gradio_api/file={path}").status_code in (403, 404)
-    large = httpx.post(f"{address}/gradio_api/call/generate", content=b"x" * (25 * 2**20))
+        assert httpx.get(f"{address}/gradio_api/file={path}", timeout=300).status_code in (403, 404)
+    large = httpx.post(f"{address}/gradio_api/call/generate", content=b"x" * (25 * 2**20), timeout=300)
     assert large.status_code == 413

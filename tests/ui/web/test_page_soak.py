@@ -106,7 +106,7 @@ def test_every_control_has_a_name(open_desk: OpenDesk) -> None:
 def test_thirty_runs_do_not_make_the_process_grow(open_desk: OpenDesk, address: str) -> None:
     from gradio_client import Client
 
-    client: Any = Client(address, verbose=False)
+    client: Any = Client(address, verbose=False, httpx_kwargs={"timeout": 300})
     recipe = json.dumps({"prompt": "a fox on purple", "num_inference_steps": 2})
     for _ in range(5):
         client.predict(recipe, api_name="/generate")
