@@ -35,7 +35,6 @@ from xattn import (
     Regions,
     Replace,
     Reweight,
-    Window,
 )
 
 Picture = NDArray[np.uint8]
@@ -47,8 +46,8 @@ HALVES = {
     "lower": Box(0.0, 0.5, 1.0, 1.0),
 }
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
-EARLY = Window(steps=(0.0, 0.5))
-"""Where an object goes is decided in the first half of the steps."""
+MIDDLES = {"left": Box(0.0, 0.2, 0.4, 0.8), "right": Box(0.6, 0.2, 1.0, 0.8)}
+"""Regions of a pair, with a gap between them that belongs to the picture's own prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,7 @@ def replaced(bench: Bench) -> dict[str, object]:
             asked[place][1], seed=place, init=Asset.from_image(_image(before[place])), strength=0.6
         ),
         "replace": lambda place: target(place, [Replace()]),
-        "replace, half of the steps": lambda place: target(place, [Replace(window=Window(steps=(0.0, 0.5)))]),
         "replace, local blend": lambda place: target(place, [Replace(), blended(place)]),
-        "local blend alone": lambda place: target(place, [blended(place)]),
     }
     made: dict[str, object] = {"prompts": bench.prompts}
     for name, way in ways.items():
@@ -125,16 +122,13 @@ def painted(bench: Bench) -> dict[str, object]:
     shifts = {"left": (-0.25, 0.0), "right": (0.25, 0.0), "upper": (0.0, -0.25), "lower": (0.0, 0.25)}
 
     def ways(word: str, half: str) -> dict[str, tuple[Edit, ...]]:
-        box = HALVES[half]
+        box, shift = HALVES[half], shifts[half]
         return {
             "no edit (chance)": (),
-            "set": (PaintMap(word, "set", box, window=EARLY),),
-            "set, strongly": (PaintMap(word, "set", box, 6.0, window=EARLY),),
-            "set, the others renormalised": (PaintMap(word, "set", box, 6.0, renormalise="others", window=EARLY),),
-            "gain": (PaintMap(word, "gain", box, 6.0, window=EARLY),),
-            "move": (PaintMap(word, "move", shift=shifts[half], window=EARLY),),
+            "set, its own tokens": (PaintMap(word, "set", box, renormalise="others"),),
+            "set, reach after": (PaintMap(word, "set", box, renormalise="others", reach="after"),),
+            "move, reach after": (PaintMap(word, "move", shift=shift, renormalise="others", reach="after"),),
             "paint with words": (PaintWithWords(word, box),),
-            "paint with words, strongly": (PaintWithWords(word, box, 1.5),),
         }
 
     made: dict[str, object] = {"prompts": bench.prompts}
@@ -166,7 +160,7 @@ def regions(bench: Bench) -> dict[str, object]:
 
     def two(first: int, second: int, color: str, *, hard: bool, strength: float) -> Regions:
         sides = zip((first, second), ("left", "right"), strict=True)
-        parts = [Region(f"{article(names[one])} on {color}", HALVES[side], strength) for one, side in sides]
+        parts = [Region(f"{article(names[one])} on {color}", MIDDLES[side], strength) for one, side in sides]
         return Regions(tuple(parts), hard=hard)
 
     made: dict[str, object] = {"prompts": bench.prompts}
