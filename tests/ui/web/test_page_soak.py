@@ -23,7 +23,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[s
     yield from serve(tmp_path_factory.mktemp("served"), "--models-dir", str(model.parent))
 
 
-def long_run(desk: Desk, steps: int = 100) -> None:
+def long_run(desk: Desk, steps: int = 50) -> None:
     """Begin one that takes a while, and do not wait for it."""
     desk.type("prompt", "a fox on purple")
     box = desk.page.locator("#steps input[type=number]").first

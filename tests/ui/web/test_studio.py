@@ -1,0 +1,81 @@
+"""Drawing as the page sees it: stopped within a step, closed without a trace, one after the other."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.recipe import Recipe
+from ui.web.limits import Limits
+from ui.web.models import Models
+from ui.web.studio import Drawing, Drawn, Studio, Waiting, sentence
+from xattn.errors import BadValue, Cancelled
+
+LONG = Recipe("a fox", seed=1, num_inference_steps=400)
+
+
+@pytest.fixture(scope="module")
+def studio(model: Path) -> Studio:
+    """A studio with the tiny model."""
+    studio = Studio(Models.in_folder(model.parent), Limits())
+    studio.models.get("tiny")
+    return studio
+
+
+def test_stop_ends_a_run_within_a_step(studio: Studio) -> None:
+    steps: list[int] = []
+
+    def watch() -> None:
+        for event in studio.draw("ann", LONG, model="tiny"):
+            if isinstance(event, Drawing):
+                steps.append(event.step)
+                if len(steps) == 3:
+                    assert studio.line.stop("ann") == 1
+
+    with pytest.raises(Cancelled):
+        watch()
+    assert steps[-1] < 100, "it was told at its third event, and there are 400 steps"
+    assert studio.runs.of("ann") == ()
+
+
+def test_a_generator_that_is_closed_ends_its_run_and_leaves_the_line(studio: Studio) -> None:
+    events = studio.draw("ann", LONG, model="tiny")
+    while not isinstance(next(events), Drawing):
+        pass
+    began = time.monotonic()
+    events.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - began < 30
+    *_, last = studio.draw("bob", Recipe("a cat", num_inference_steps=2), model="tiny")
+    assert isinstance(last, Drawn)
+
+
+def test_the_second_waits_for_the_first_and_is_told_so(studio: Studio) -> None:
+    first = studio.draw("ann", LONG, model="tiny")
+    while not isinstance(next(first), Drawing):
+        pass
+    second = studio.draw("bob", Recipe("a cat", num_inference_steps=2), model="tiny")
+    told = next(second)
+    assert isinstance(told, Waiting)
+    assert told.ahead == 1
+    first.close()  # type: ignore[attr-defined]
+    *_, last = second
+    assert isinstance(last, Drawn)
+    assert last.run.recipe.prompt == "a cat"
+
+
+def test_several_pictures_have_seeds_in_a_row(studio: Studio) -> None:
+    events = list(studio.draw("cleo", Recipe("a cat", seed=5, num_inference_steps=2), count=3, model="tiny"))
+    drawn = [event for event in events if isinstance(event, Drawn)]
+    assert [one.run.recipe.seed for one in drawn] == [5, 6, 7]
+    assert [(one.picture, one.pictures) for one in drawn] == [(1, 3), (2, 3), (3, 3)]
+    assert len(studio.runs.of("cleo")) == 3
+
+
+def test_what_is_nobodys_mistake_has_an_id_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    said = sentence(RuntimeError("/secret/path"))
+    assert "secret" not in said
+    assert "error " in said
+    assert "/secret/path" in caplog.text, "the log has it"
+    assert sentence(BadValue("x", 1, "two")) == "x is 1, but it must be two."
