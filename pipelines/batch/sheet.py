@@ -97,7 +97,7 @@ def _grid(
     left, top = _MARGIN + _LABEL, _MARGIN + 2 * _LINE
     sheet, draw = _blank(left + len(columns) * (side + _GAP), top + len(rows) * (side + _GAP))
     font = ImageFont.load_default(13)
-    draw.text((_MARGIN, _MARGIN), f"{names[0]} ↓   {names[1]} →", fill=QUIET, font=font)
+    draw.text((_MARGIN, _MARGIN), f"{names[0]} down, {names[1]} across", fill=QUIET, font=font)
     for place, value in enumerate(columns):
         text = _cut(_said(value), side, draw, font)
         draw.text((left + place * (side + _GAP), _MARGIN + _LINE), text, fill=INK, font=font)
@@ -119,7 +119,7 @@ def _beside(
     left, top = _MARGIN + _LABEL, _MARGIN + _LINE
     sheet, draw = _blank(left + across * (side + _GAP), top + len(lines) * (side + _GAP))
     font = ImageFont.load_default(13)
-    draw.text((_MARGIN, _MARGIN), f"{name} ↓", fill=QUIET, font=font)
+    draw.text((_MARGIN, _MARGIN), f"{name} down", fill=QUIET, font=font)
     for down, (first, made) in enumerate(lines):
         y = top + down * (side + _GAP)
         draw.text((_MARGIN, y + side // 2 - 8), _cut(_said(first), _LABEL - 10, draw, font), fill=INK, font=font)
