@@ -13,7 +13,7 @@ from typing import Literal
 
 from pipelines.files import cache_root
 from pipelines.provenance import package_version
-from ui.request import DEFAULT_MODEL
+from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
 from xattn import __version__
 from xattn.errors import XattnError
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.files import write_whole
+from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
 from pipelines.recipe import Recipe
 from ui.commands.generate import Model, draw, load, unknown_words
 from ui.progress import bar
-from ui.request import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from pipelines.pipeline import Result

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.metadata import check_room, keep_assets
+from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
 from ui.process import without_collection
 from ui.progress import Bar, bar
-from ui.request import DEFAULT_MODEL, Flags, Wanted, check_model, parse_whole, seeds, wanted
+from ui.request import Flags, Wanted, check_model, parse_whole, seeds, wanted
 
 if TYPE_CHECKING:
     from pipelines.capture import Capture

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
 from ui.commands.generate import Model
 from ui.progress import bar
-from ui.request import DEFAULT_MODEL
 from ui.terminal import answers
 
 if TYPE_CHECKING:
