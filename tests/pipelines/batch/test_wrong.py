@@ -79,7 +79,7 @@ def test_memory_that_runs_out_makes_batches_smaller_and_is_remembered(pipe: Pipe
     rows = [{"prompt": "a fox", "seed": "0-7", "guidance_scale": 1}]
 
     def small(sample: torch.Tensor) -> torch.OutOfMemoryError | None:
-        return torch.OutOfMemoryError("no room") if len(sample) > 2 * 2 else None  # rows with and without the prompt
+        return torch.OutOfMemoryError("no room") if len(sample) > 2 else None
 
     with failing(pipe, small):
         events = drawn(pipe, rows, tmp_path, Options(batch_size=8))
