@@ -36,9 +36,13 @@ def test_its_card_is_made_of_figures():
 
 def test_it_is_as_good_as_its_card_has_to_say():
     figures = json.loads((MODEL / "figures.json").read_text())
-    assert figures["single"] >= 0.6
-    assert figures["background"] >= 0.95
-    assert figures["psnr"] >= 27
+    assert figures["single"] >= 0.97
+    assert figures["background"] >= 0.99
+    assert figures["both"] >= 0.85
+    assert figures["psnr"] >= 30
+    assert figures["maps"]["single"] >= 0.6
+    assert figures["maps"]["pair"] >= 0.45
+    assert figures["edits"]["right"] >= 0.8
 
 
 def test_vanilla_diffusers_draws_what_was_asked(pipe):

@@ -43,6 +43,8 @@ def everything(
     batch: Annotated[int, typer.Option(help="Scenes a step of the UNet.")] = 32,
     rate: Annotated[float, typer.Option(help="The UNet's learning rate.")] = 1.2e-3,
     bound: Annotated[float, typer.Option(help="Weight of the loss that binds words to their objects.")] = 0.02,
+    average: Annotated[float, typer.Option(help="Decay of the average of the weights, a step.")] = 0.997,
+    tail: Annotated[float, typer.Option(help="Share of the UNet's minutes over which its rate falls to zero.")] = 0.35,
     every: Annotated[int, typer.Option(help="Steps of the UNet between two looks and states.")] = 1000,
     threads: Threads = 0,
 ) -> None:
@@ -72,6 +74,8 @@ def everything(
         rate=rate,
         every=every,
         bound=bound,
+        average=average,
+        tail=tail,
         watch=watch,
     )
     _say(f"UNet ready: {stages.minutes_spent(folder / 'unet.pt'):.1f} minutes")

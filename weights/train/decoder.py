@@ -95,7 +95,7 @@ def train(
     generator, scenes = torch.Generator().manual_seed(seed), Scenes(vae, kept, 3_000_000 + seed)
     while run.seconds < minutes * 60:
         began = time.monotonic()
-        factor = flat_tail(run.step, run.seconds / (minutes * 60), warmup=50, tail=0.7)
+        factor = flat_tail(run.step, run.seconds / (minutes * 60), warmup=20, tail=0.7)
         muon.param_groups[0]["lr"] = adam.param_groups[0]["lr"] = rate * factor
         scenes.add(fresh)
         loss = loss_of(decoder, *scenes.sample(batch, generator))

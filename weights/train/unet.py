@@ -106,15 +106,18 @@ def train(
     watch: Callable[[Pair, Run, Log], None] | None = None,
     every: int = 1000,
     bound: float = 0.02,
+    average: float = 0.997,
+    tail: float = 0.35,
 ) -> Pair:
     """Train for `minutes` of this process's own time over all its runs; returns the averaged model.
 
-    `bound` is the weight of the loss on attention maps, see `binding`.
+    `bound` is the weight of the loss on attention maps, see `binding`. `average` is the decay, a step, of the average
+    of the weights, `tail` the share of the minutes over which the rate falls to zero.
     """
     torch.manual_seed(3)
     model = Pair(unet or build(), text)
     recorders = binding.record(model.unet)
-    ema = Ema(model, 0.999)
+    ema = Ema(model, average)
     matrices = [p for p in model.unet.parameters() if p.ndim >= 2]
     vectors = [p for p in model.unet.parameters() if p.ndim < 2]
     muon = Muon(matrices, lr=rate)
@@ -131,7 +134,7 @@ def train(
     empty = tokenise(ring.tokenizer, [""])
     while run.seconds < minutes * 60:
         began = time.monotonic()
-        factor = flat_tail(run.step, run.seconds / (minutes * 60), warmup=100)
+        factor = flat_tail(run.step, run.seconds / (minutes * 60), warmup=100, tail=tail)
         muon.param_groups[0]["lr"] = rate * factor
         for group, share in zip(adam.param_groups, (1.0, 0.5), strict=True):
             group["lr"] = rate * share * factor
