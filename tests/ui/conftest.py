@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from playwright import sync_api
 
 from tests.models import WORDS, write_model
 from ui.cli import run
 from ui.process import XformersNotice
 
 ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Done(NamedTuple):
@@ -29,6 +32,21 @@ class Done(NamedTuple):
 
 
 Xattn = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One browser for all tests, for Playwright allows one of itself a thread.
+
+    Without one they are skipped, but not where CI says that there is one.
+    """
+    if CHROMIUM is None:
+        reason = "no Chromium on this machine: apt install chromium"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright import sync_api
 
 from ui.web.viewer import Block, Layer, Piece, View, Word, word_color
 from ui.web.viewer.assets import script, style
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 GREY = 128
 WORDS = ("fox", "on", "purple")
 
@@ -139,18 +135,6 @@ var events = [];
 var viewer = XattnViewer.mount(document.getElementById("host"), {data});
 viewer.on("*", (name, detail) => events.push([name, detail]));
 </script></body></html>"""
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """One browser for all tests; without one they are skipped, but not where CI says that there is one."""
-    if CHROMIUM is None:
-        reason = "no Chromium on this machine: apt install chromium"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Pages:

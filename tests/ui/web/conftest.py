@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.ui.conftest import ROOT, environment
-from tests.ui.viewer.conftest import chromium as chromium  # the one browser, or a sentence why there is none
 
 PATIENCE = 180_000
 """Milliseconds: a drawing takes two seconds, and far longer beside other work."""
@@ -177,4 +176,4 @@ def ground(image: Image.Image) -> tuple[float, float]:
     return float(columns.mean()) / pixels.shape[1], float(rows.mean()) / pixels.shape[0]
 
 
-__all__ = ["ROOT", "Desk", "chromium", "ground", "serve"]
+__all__ = ["ROOT", "Desk", "ground", "serve"]
