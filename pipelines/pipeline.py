@@ -28,7 +28,7 @@ from pipelines.recipe import ModelRef, Recipe
 from pipelines.results import Finished as Finished
 from pipelines.results import Result as Result
 from pipelines.results import StepEvent as StepEvent
-from pipelines.run import Run, prepare, scheduler_of
+from pipelines.run import Run, prepare
 from pipelines.stages import stages
 from pipelines.techniques import TECHNIQUES, Edit, Refine, Replace
 from pipelines.techniques.alignment import Alignment, align
@@ -139,8 +139,6 @@ class Pipeline:
         recipes = [recipe] if isinstance(recipe, str | Recipe) else list(recipe)
         resolved = [self.resolve(one, **recipe_fields) for one in recipes]
         for one in resolved:
-            for stage in stages(one):
-                scheduler_of(stage, self.model)  # which steps it can take depends on the model too
             if wanted(words, maps) is not None and not any(stage.runs for stage in stages(one)):
                 raise BadValue("strength", one.strength, "over 0 where words are watched", "No step would run")
         check_pictures(resolved, self.model)

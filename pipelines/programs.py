@@ -307,7 +307,9 @@ class Programs:
             row = self._places[whose, "cond"]
             until = max(index for index in range(self._setting.steps) if self._last(edits, index))
             grid = live.downsampling(grids, self._setting.latent)
-            made.append(_LiveWatcher((image, live), row, ledgers, until, self._maps, grid))
+            # found once: every site asks for them at every step
+            sets = tuple((one.columns(live.word),) if holds(one, live.word) else () for one in ledgers)
+            made.append(_LiveWatcher((image, live), row, sets, until, self._maps, grid))
         return made
 
     def _last(self, edits: Sequence[Edit], index: int) -> bool:
@@ -330,7 +332,7 @@ class _LiveWatcher:
 
     key: tuple[int, Live]
     row: int
-    ledgers: tuple[Ledger, ...]
+    sets: tuple[Columns, ...]
     until: int
     maps: LiveMaps
     grid: int | None
@@ -349,9 +351,7 @@ class _LiveWatcher:
         return site.cross and self.grid in (None, site.downsampling)
 
     def columns(self, index: int) -> Columns:
-        ledger = self.ledgers[0 if len(self.ledgers) == 1 else index]
-        word = self.key[1].word
-        return (ledger.columns(word),) if index <= self.until and holds(ledger, word) else ()
+        return self.sets[0 if len(self.sets) == 1 else index] if index <= self.until else ()
 
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:  # noqa: ARG002
         self.maps.add(self.key, site, grid, taps[self.row, :, :, 0])
