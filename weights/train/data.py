@@ -14,7 +14,7 @@ from transformers import CLIPTokenizer
 from weights.train.binding import owners
 from weights.train.scenes import Scene, pair, single
 from weights.train.vae import to_tensor
-from weights.train.world import COARSE, GRID, PAIR_SIZES, SINGLE_SIZES, SIZE
+from weights.train.world import COARSE, GRID, PAIR_SIZES, SINGLE_SIZES, SIZE, world
 
 TOKENS = 77
 CELLS = SIZE // GRID
@@ -30,6 +30,8 @@ class Batch:
     """int8 `[B, 77]`: 0 for no object's token, 1 for the first object's, 2 for the second's."""
     masks: Tensor
     """float32 `[B, 2, 16, 16]`: the share of each latent cell that the object covers."""
+    relations: Tensor
+    """int64 `[B]`: places in the world's list, -1 for a scene of one object."""
 
 
 def draw(rng: np.random.Generator, pairs: float, coarse: bool = False) -> Scene:
@@ -56,6 +58,11 @@ def cover(scenes: list[Scene]) -> Tensor:
     return covers
 
 
+def related(scene: Scene) -> int:
+    """The relation's place in the world's list, -1 where there is none."""
+    return -1 if scene.relation is None else world().relations.index(scene.relation)
+
+
 class Ring:
     """`capacity` encoded scenes in memory, the oldest overwritten by fresh ones."""
 
@@ -65,6 +72,7 @@ class Ring:
         self.ids = torch.empty(capacity, TOKENS, dtype=torch.int32)
         self.owned = torch.empty(capacity, TOKENS, dtype=torch.int8)
         self.covers = torch.empty(capacity, 2, CELLS, CELLS, dtype=torch.uint8)
+        self.relations = torch.empty(capacity, dtype=torch.int8)
         self.rng = np.random.default_rng(seed)
         self.filled = self.next = 0
         self.pairs, self.coarse = 0.0, False
@@ -77,6 +85,7 @@ class Ring:
         self.ids[where] = ids.int()
         self.owned[where] = owners(self.tokenizer, ids, scenes)
         self.covers[where] = cover(scenes)
+        self.relations[where] = torch.tensor([related(scene) for scene in scenes], dtype=torch.int8)
         self.next = (self.next + count) % len(self.latents)
         self.filled = min(len(self.latents), self.filled + count)
 
@@ -87,7 +96,11 @@ class Ring:
     def sample(self, batch: int, generator: torch.Generator) -> Batch:
         rows = torch.randint(self.filled, (batch,), generator=generator)
         return Batch(
-            self.latents[rows].float(), self.ids[rows].long(), self.owned[rows], self.covers[rows].float() / 255
+            self.latents[rows].float(),
+            self.ids[rows].long(),
+            self.owned[rows],
+            self.covers[rows].float() / 255,
+            self.relations[rows].long(),
         )
 
 

@@ -17,7 +17,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from weights.train import binding, workers
+from weights.train import binding, telling, workers
 from weights.train.data import Ring, tokenise
 from weights.train.loop import Ema, Log, Run, flat_tail
 from weights.train.muon import Muon
@@ -68,20 +68,26 @@ class Pair(nn.Module):
         super().__init__()
         self.unet, self.text = unet, text
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        hidden = self.text(input_ids=ids).last_hidden_state
+    def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The prediction and the text states `[B, tokens, width]` that it was made from."""
+        hidden: Tensor = self.text(input_ids=ids).last_hidden_state
         predicted: Tensor = self.unet(noisy, timesteps, hidden).sample
-        return predicted
+        return predicted, hidden
 
 
-def loss_of(model: Pair, latents: Tensor, ids: Tensor, alphas: Tensor, generator: torch.Generator) -> Tensor:
-    """Weighted squared error of v = √ᾱ ε − √(1−ᾱ) x, mean over the batch."""
+def loss_of(
+    model: Pair, latents: Tensor, ids: Tensor, alphas: Tensor, generator: torch.Generator, floor: float = 0.3
+) -> tuple[Tensor, Tensor]:
+    """Weighted squared error of v = √ᾱ ε − √(1−ᾱ) x, mean over the batch, and the text states.
+
+    `floor` is the weight of pure noise, where places are decided: of .3 from min-SNR alone, more teaches layout.
+    """
     count = len(alphas)
     batch = len(latents)
     # a time is drawn as often as its loss weighs, so that no pass is spent on what hardly counts; stratified, so that
     # every batch covers all noise levels
     snr = alphas / (1 - alphas)
-    weights = (snr.clamp(max=5) + 0.3) / (snr + 1)
+    weights = (snr.clamp(max=5) + floor) / (snr + 1)
     shares = weights.cumsum(0) / weights.sum()
     quantiles = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
     timesteps = torch.searchsorted(shares, quantiles).clamp(max=count - 1)
@@ -90,8 +96,8 @@ def loss_of(model: Pair, latents: Tensor, ids: Tensor, alphas: Tensor, generator
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
     with torch.autocast("cpu", torch.bfloat16):
-        predicted = model(noisy, timesteps, ids)
-    return weights.mean() * (predicted.float() - target).square().mean()
+        predicted, hidden = model(noisy, timesteps, ids)
+    return weights.mean() * (predicted.float() - target).square().mean(), hidden
 
 
 def train(
@@ -106,12 +112,15 @@ def train(
     watch: Callable[[Pair, Run, Log], None] | None = None,
     every: int = 1000,
     bound: float = 0.02,
+    told: float = 0.02,
+    floor: float = 0.3,
     average: float = 0.997,
     tail: float = 0.35,
 ) -> Pair:
     """Train for `minutes` of this process's own time over all its runs; returns the averaged model.
 
-    `bound` is the weight of the loss on attention maps, see `binding`. `average` is the decay, a step, of the average
+    `bound` is the weight of the loss on attention maps, see `binding`, `told` that of the loss on relations, see
+    `telling`, and `floor` what pure noise weighs, see `loss_of`. `average` is the decay, a step, of the average
     of the weights, `tail` the share of the minutes over which the rate falls to zero.
     """
     torch.manual_seed(3)
@@ -141,10 +150,11 @@ def train(
         ring.add(4)
         drawn = ring.sample(batch, generator)
         kept = (torch.rand(batch, generator=generator) >= DROPPED)[:, None]
-        error = loss_of(model, drawn.latents, torch.where(kept, drawn.ids, empty), alphas, generator)
+        ids, owned = torch.where(kept, drawn.ids, empty), drawn.owned * kept
+        error, hidden = loss_of(model, drawn.latents, ids, alphas, generator, floor)
         maps = [each.probabilities for each in recorders if each.probabilities is not None]
-        astray = binding.loss_of(maps, drawn.owned * kept, drawn.masks)
-        loss = error + bound * astray
+        astray = binding.loss_of(maps, owned, drawn.masks)
+        loss = error + bound * astray + told * telling.loss_of(hidden, owned, drawn.relations)
         muon.zero_grad(set_to_none=True)
         adam.zero_grad(set_to_none=True)
         loss.backward()
@@ -154,7 +164,8 @@ def train(
         adam.step()
         ema.update(model)
         run.tick(time.monotonic() - began)
-        log.add(run, loss=float(error.detach()), binding=float(astray.detach()))
+        said = telling.told(hidden, owned, drawn.relations)
+        log.add(run, loss=float(error.detach()), binding=float(astray.detach()), told=float(said))
         if run.step % every == 0:
             run.save()
             if watch is not None and workers.rank() == 0:
