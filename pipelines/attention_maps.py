@@ -15,10 +15,10 @@ from PIL import Image
 from pipelines import asked
 from pipelines.asked import Asked
 from xattn.errors import BadValue, UnknownName, UnknownWord
-from xattn.maps import Reduced
 
 if TYPE_CHECKING:
     from pipelines.where import Where
+    from xattn.maps import Reduced
 
 AXES = ("word", "step", "layer", "head", "y", "x")
 Axis = Literal["step", "layer", "head", "resolution"]
