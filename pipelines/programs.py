@@ -266,7 +266,7 @@ class Programs:
     def _open(self, edit: Edit, index: int) -> bool:
         # where a word looks is not known before it has looked once
         waits = index == 0 and bool(inside(edit, WordMap))
-        return not waits and edit.window.open(index, self._setting.steps)
+        return not waits and edit.opens(index, self._setting.steps)
 
     # Checks, before the first step
 
@@ -313,7 +313,7 @@ class Programs:
         return made
 
     def _last(self, edits: Sequence[Edit], index: int) -> bool:
-        return index == 0 or any(edit.window.open(index, self._setting.steps) for edit in edits)
+        return index == 0 or any(edit.opens(index, self._setting.steps) for edit in edits)
 
     def _live_map(self, image: int, shape: WordMap) -> Tensor:
         key = (image, Live(shape.word))

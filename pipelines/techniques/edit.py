@@ -97,6 +97,10 @@ class Edit:
     def check_sites(self, sites: Sequence[AttentionSite]) -> None:
         """Raise BadValue where a model has none of the sites that it means."""
 
+    def opens(self, index: int, steps: int) -> bool:
+        """Whether it acts at step `index` of `steps`, counted from 0: as its window says."""
+        return self.window.open(index, steps)
+
     @property
     def takes_source(self) -> bool:
         """Whether the recipe must have a `source`."""

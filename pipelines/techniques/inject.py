@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from pipelines.techniques import published
 from pipelines.techniques.edit import Edit
 from pipelines.techniques.replace import check_flag
 from pipelines.techniques.window import Window
@@ -50,6 +51,11 @@ class Inject(Edit):
             raise BadValue(
                 "inject.published", True, "False for a model without self-attention at a quarter of the latent's side"
             )
+
+    def opens(self, index: int, steps: int) -> bool:
+        """See `Edit.opens`."""
+        opens = published.others_open if self.published else Window.open
+        return opens(self.window, index, steps)
 
     def lower(self, here: Here) -> Sequence[Part]:
         """See `Edit.lower`."""

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipelines import checks
 from pipelines.ledger import Phrase
+from pipelines.techniques import published
 from pipelines.techniques.edit import Edit, Live, check_word
 from pipelines.techniques.replace import check_flag
 from pipelines.techniques.values import Shape, WordMap, check_shape
+from pipelines.techniques.window import Window
 from xattn.errors import BadValue
 from xattn.sites import AttentionSite
 
@@ -67,6 +69,11 @@ class LocalBlend(Edit):
     def at(self, site: AttentionSite) -> bool:  # noqa: ARG002
         """See `Edit.at`: it changes latents, no attention."""
         return False
+
+    def opens(self, index: int, steps: int) -> bool:
+        """See `Edit.opens`."""
+        opens = published.others_open if self.published else Window.open
+        return opens(self.window, index, steps)
 
     def check_sites(self, sites: Sequence[AttentionSite]) -> None:
         """See `Edit.check_sites`."""

@@ -1,6 +1,7 @@
-"""The two mappers of Prompt-to-Prompt's published code, column by column, mistakes included: for `published=True` only.
+"""What Prompt-to-Prompt's published code does, mistakes included: for `published=True` only.
 
-They know one chunk of tokens and words with spaces between. Knows no torch.
+Its two mappers, column by column, which know one chunk of tokens and words with spaces between; and its windows, whose
+fractions become whole numbers by dropping what is after the point, where ours round up. Knows no torch.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 
 from pipelines.ledger import Ledger
 from pipelines.techniques.alignment import Shares
+from pipelines.techniques.window import Window
 from xattn.errors import BadValue
 
 
@@ -51,6 +53,24 @@ def refinement(source: Ledger, target: Ledger) -> Shares:
     theirs, ours = _said(source), _said(target)
     made = {column: ((place, 1.0),) for place, column in _matches(theirs, ours)}
     return made | {column: ((column, 1.0),) for column in range(len(ours), len(target.tokens))}
+
+
+def cross_opens(window: Window, index: int, steps: int) -> bool:
+    """Whether step `index`, counted from 0, is in a window on cross-attention, whose table has a row more than steps:
+    .8 of ten steps are int(.8 · 11) = 8, and of 19 int(.8 · 20) = 16."""
+    return _opens(window, index, steps, steps + 1)
+
+
+def others_open(window: Window, index: int, steps: int) -> bool:
+    """The same for self-attention and local blending, which count the steps: .8 of 19 are int(.8 · 19) = 15."""
+    return _opens(window, index, steps, steps)
+
+
+def _opens(window: Window, index: int, steps: int, rows: int) -> bool:
+    first, last = window.steps
+    if isinstance(first, int):  # step numbers, which that code does not know
+        return window.open(index, steps)
+    return int(first * rows) <= index < int(last * rows)
 
 
 def check_short(kind: str, source: Ledger, target: Ledger) -> None:

@@ -48,6 +48,11 @@ class Replace(Edit):
         """See `Edit.check`."""
         check_mapper(self.kind, self.pairs, self.published)
 
+    def opens(self, index: int, steps: int) -> bool:
+        """See `Edit.opens`."""
+        opens = published.cross_opens if self.published else Window.open
+        return opens(self.window, index, steps)
+
     def lower(self, here: Here) -> Sequence[Part]:
         """See `Edit.lower`."""
         alignment = here.alignment(self.pairs)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipelines.ledger import Phrase
+from pipelines.techniques import published
 from pipelines.techniques.alignment import Link
 from pipelines.techniques.edit import Edit, check_word
 from pipelines.techniques.replace import check_flag
 from pipelines.techniques.values import Strength, check_strength
+from pipelines.techniques.window import Window
 from xattn.errors import BadValue, UnknownName
 
 if TYPE_CHECKING:
@@ -55,6 +57,11 @@ class Reweight(Edit):
     def moves(self) -> bool:
         """See `Edit.moves`."""
         return isinstance(self.scale, tuple)
+
+    def opens(self, index: int, steps: int) -> bool:
+        """See `Edit.opens`."""
+        opens = published.cross_opens if self.published else Window.open
+        return opens(self.window, index, steps)
 
     def lower(self, here: Here) -> Sequence[Part]:
         """See `Edit.lower`."""

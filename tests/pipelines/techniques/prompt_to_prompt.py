@@ -105,6 +105,14 @@ class Control:
         return union
 
 
+def cross_table(first: float, last: float, steps: int) -> range:
+    """The published code's table of α: a row more than steps, 1 between two whole parts of fractions of its rows."""
+    alpha = torch.zeros(steps + 1)
+    alpha[int(first * alpha.shape[0]) : int(last * alpha.shape[0])] = 1
+    taken = [step for step in range(steps) if alpha[step] == 1]
+    return range(taken[0], taken[-1] + 1) if taken else range(0)
+
+
 class Materialise:
     """An attention processor that makes P, hands it to the control, and multiplies it with V."""
 

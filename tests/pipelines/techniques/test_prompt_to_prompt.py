@@ -17,7 +17,7 @@ from pipelines.techniques import Edit, Inject, LocalBlend, Refine, Replace, Rewe
 from pipelines.techniques.values import Box
 from pipelines.techniques.window import Window
 from tests.models import write_model
-from tests.pipelines.techniques.prompt_to_prompt import Blend, Reference, Target
+from tests.pipelines.techniques.prompt_to_prompt import Blend, Reference, Target, cross_table
 
 STEPS = 10
 CROSS, SELF, ALL = range(8), range(4), range(10)
@@ -156,6 +156,16 @@ def test_reweight_as_published_takes_everything_from_the_source(tiny: Both) -> N
     tiny.agree(FOX, edited, edits)
 
 
+@pytest.mark.parametrize("last", [0.35, 0.7])
+def test_published_windows_end_where_the_codes_table_does(tiny: Both, last: float) -> None:
+    table, window = cross_table(0.0, last, STEPS), Window(steps=(0.0, last))
+    assert len(table) == int(last * (STEPS + 1))
+    target = Target(DOG, torch.eye(77), torch.ones(77), table)
+    tiny.agree(FOX, target, [Replace(published=True, window=window)])
+    scaled = Target(FOX, torch.eye(77), torch.ones(77), table, scale_of(tiny, FOX, 3, 4.0), table)
+    tiny.agree(FOX, scaled, [Reweight("purple", 4.0, of="source", published=True, window=window)])
+
+
 def test_inject(tiny: Both) -> None:
     tiny.agree(FOX, Target("a cat on red", inject=SELF), [Inject()])
 
@@ -163,6 +173,8 @@ def test_inject(tiny: Both) -> None:
 @pytest.mark.slow
 def test_inject_as_published_stays_at_a_quarter_of_the_latents_side(emoji: Both) -> None:
     emoji.agree(FOX, Target("a cat on red", inject=ALL, inject_at_most=16), [Inject(published=True, window=WHOLE)])
+    early = Target("a cat on red", inject=range(int(0.85 * STEPS)), inject_at_most=16)
+    emoji.agree(FOX, early, [Inject(published=True, window=Window(steps=(0.0, 0.85)))])
 
 
 @pytest.mark.parametrize("size", [(8, 8), (8, 16), (12, 8)], ids=["square", "wide", "tall"])

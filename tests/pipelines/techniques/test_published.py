@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from pipelines.techniques import published
 from pipelines.techniques.alignment import Shares, align
+from pipelines.techniques.window import Window
 from pipelines.tokenizer import Tokenizer
 from tests.models import WORDS
+from tests.pipelines.techniques.prompt_to_prompt import cross_table
 from weights.train import tokenizer as clip
 from xattn.errors import BadValue
 
@@ -95,6 +97,22 @@ def test_refinement_keeps_a_longest_common_subsequence_of_tokens(
     written = [column for column in made if 1 <= column <= len(ours)]
     assert len(written) == table[-1, -1]
     assert all(theirs[made[column][0][0] - 1] == ours[column - 1] for column in written)
+
+
+@given(steps=st.integers(1, 200), one=st.integers(0, 1000), other=st.integers(0, 1000))
+def test_windows_are_whole_parts_of_fractions(steps: int, one: int, other: int) -> None:
+    first, last = sorted((one / 1000, other / 1000))
+    window = Window(steps=(first, last))
+    cross = [index for index in range(steps) if published.cross_opens(window, index, steps)]
+    assert cross == list(cross_table(first, last, steps))
+    selves = [index for index in range(steps) if published.others_open(window, index, steps)]
+    assert selves == list(range(int(first * steps), int(last * steps)))
+
+
+def test_windows_by_step_numbers_are_as_everywhere() -> None:
+    window = Window(steps=(2, 4))
+    for opens in (published.cross_opens, published.others_open):
+        assert [index for index in range(10) if opens(window, index, 10)] == [1, 2, 3]
 
 
 def test_prompts_that_the_code_cannot_align_are_a_sentence(tokenizer: Tokenizer) -> None:
