@@ -24,8 +24,10 @@ from weights.train.muon import Muon
 from weights.train.text import WIDTH
 
 CHANNELS = (96, 160, 224)
-DROPPED = 0.1
-"""Share of captions replaced by the empty one."""
+DROPPED = 0.3
+"""Share of the captions of single objects replaced by the empty one. None of pairs': guidance goes away from what the
+empty caption draws, and away from scenes with small objects it would go to large ones (measured: median 86 pixels
+where the data have 75)."""
 
 
 def build() -> UNet2DConditionModel:
@@ -149,7 +151,7 @@ def train(
             group["lr"] = rate * share * factor
         ring.add(4)
         drawn = ring.sample(batch, generator)
-        kept = (torch.rand(batch, generator=generator) >= DROPPED)[:, None]
+        kept = ((torch.rand(batch, generator=generator) >= DROPPED) | (drawn.relations >= 0))[:, None]
         ids, owned = torch.where(kept, drawn.ids, empty), drawn.owned * kept
         error, hidden = loss_of(model, drawn.latents, ids, alphas, generator, floor)
         maps = [each.probabilities for each in recorders if each.probabilities is not None]
