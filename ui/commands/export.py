@@ -50,8 +50,7 @@ def export(
             shown.say(notice)
         from ui.web.runs import Run
         from ui.web.sharing import share_page
-        from ui.web.stored_maps import StoredMaps
-        from ui.web.studio import capture
+        from ui.web.studio import capture, stored
 
         recipe = pipe.resolve(replace(asked.recipe, model=None))
         before = None if recipe.source is None else next(draw(pipe, [recipe.source], shown)).image
@@ -62,7 +61,7 @@ def export(
         result.provenance,
         pipe.ledger(recipe.prompt, recipe.syntax),
         result.stats.seconds,
-        None if result.maps is None else StoredMaps.of(result.maps, pipe.model.unet.sites),
+        stored(pipe, result),
         before,
     )
     target = Path(out) if out is not None else Path(f"{slug(recipe.prompt)}-{recipe.seed}.html")

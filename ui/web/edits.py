@@ -20,6 +20,8 @@ from xattn.errors import BadValue
 Doc = dict[str, Any]
 PAINTED, WEIGHED, REGIONS = "paint-", "weigh-", "regions"
 WORDS, LAYOUT, BLEND = "words", "layout", "blend"
+NEW: Doc = {"op": "set", "renormalise": "others"}
+"""What a first stroke does (docs/ui.md has the measurement)."""
 
 
 def word_of(phrase: Phrase) -> str | list[Any]:
@@ -67,7 +69,7 @@ def painted(edits: Sequence[Doc], fields: object, words: Sequence[Phrase], limit
             continue
         made.append(edit)
     for ident, part in present.items():
-        made.append({"kind": "paint_map", "id": ident, "op": "set", **part})
+        made.append({"kind": "paint_map", "id": ident, **NEW, **part})
     return made
 
 

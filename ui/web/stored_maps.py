@@ -34,6 +34,7 @@ class StoredMaps:
     rest: what the words leave (pipelines.where.REST), kept by the same axes; None where it was not
     looks: uint8 [place, y, x], where each place of a coarse grid looks in the picture, each by its greatest value;
         their scales beside them
+    lengths: float32 [word, layer, head], of each word's value (pipelines.value_lengths): a few kilobytes
     """
 
     values: NDArray[np.uint8]
@@ -43,10 +44,19 @@ class StoredMaps:
     layers: tuple[Layer, ...]
     rest: StoredMaps | None = None
     looks: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
+    lengths: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, maps: AttentionMaps, sites: Iterable[AttentionSite] = ()) -> StoredMaps:
-        """Quantised, each slice by its own greatest value. `sites`: of the UNet that they are from."""
+    def of(
+        cls,
+        maps: AttentionMaps,
+        sites: Iterable[AttentionSite] = (),
+        lengths: NDArray[np.float32] | None = None,
+    ) -> StoredMaps:
+        """Quantised, each slice by its own greatest value.
+
+        sites: of the UNet that they are from; lengths: [words and what they leave, layer, head], of their values
+        """
         known = tuple(sites)
         values = maps.values
         scales = values.max(axis=(4, 5))
@@ -56,13 +66,17 @@ class StoredMaps:
             made[word] = np.rint(values[word] / divisor * 255.0).astype(np.uint8)
         layers = pack(replace(maps, values=values[:1, :1], steps=maps.steps[:1], counts=None, parts={}), known).layers
         words = tuple(word for word in maps.words if isinstance(word, str) or _occurrence(word))
-        rest = None if maps.rest is None else cls.of(replace(maps.rest, parts={}), known)
-        return cls(made, scales.astype(np.float32), words, maps.steps, layers, rest, _looks(maps))
+        own = None if lengths is None else _fitted(lengths, values.shape[2:4])
+        left = None if own is None else own[len(maps.words) :]
+        rest = None if maps.rest is None else cls.of(replace(maps.rest, parts={}), known, left)
+        here = None if own is None else own[: len(maps.words)]
+        return cls(made, scales.astype(np.float32), words, maps.steps, layers, rest, _looks(maps), here)
 
     @property
     def nbytes(self) -> int:
         """Memory that they take."""
         looks = 0 if self.looks is None else self.looks[0].nbytes
+        looks += 0 if self.lengths is None else self.lengths.nbytes
         return self.values.nbytes + self.scales.nbytes + looks + (0 if self.rest is None else self.rest.nbytes)
 
     def look(self, x: float, y: float) -> NDArray[np.float32] | None:
@@ -82,12 +96,17 @@ class StoredMaps:
         layers: Sequence[str] | None = None,
         head: int | None = None,
         keep: Sequence[str] = (),
+        cell: tuple[int, int] | None = None,
+        added: bool = False,
     ) -> NDArray[np.float32]:
         """float32 [word, step, layer, head, y, x], averaged over each axis that is neither kept nor pinned.
 
-        step, layers, head are pinned by number and name; heads that a layer lacks count for nothing. Raises BadValue,
-        UnknownName for what was not kept.
+        step, layers, head are pinned by number and name; heads that a layer lacks count for nothing
+        cell: (row, column), for that place alone; added: each share times the length of its value, what the word adds
+        Raises BadValue, UnknownName for what was not kept.
         """
+        if added and self.lengths is None:
+            raise BadValue("added", True, "left out: values' lengths were not kept")
         chosen = range(len(self.words)) if words is None else words
         steps = self._steps(step)
         places = self._layers(layers)
@@ -100,12 +119,15 @@ class StoredMaps:
             if not (counts > head).any():
                 raise BadValue("head", head, f"one that the layer has, 0 to {int(counts.max()) - 1}")
             counts = (counts > head).astype(np.float32)
+        rows, columns = (slice(None), slice(None)) if cell is None else (slice(at, at + 1) for at in cell)
         made = []
         for word in chosen:
             if not 0 <= word < len(self.words):
                 raise BadValue("word", word, f"the place of a word, 0 to {len(self.words) - 1}")
-            block = self.values[word][steps.start : steps.stop][:, places][:, :, heads.start : heads.stop]
-            scale = self.scales[word][steps.start : steps.stop][:, places][:, :, heads.start : heads.stop]
+            block = self.values[word, steps.start : steps.stop, :, heads.start : heads.stop, rows, columns][:, places]
+            scale = self.scales[word, steps.start : steps.stop, :, heads.start : heads.stop][:, places]
+            if added and self.lengths is not None:
+                scale = scale * self.lengths[word, places, heads.start : heads.stop]
             made.append(_averaged(block, scale, counts, keep))
         return np.stack(made)
 
@@ -148,12 +170,17 @@ class StoredMaps:
         """One more block: what a selection pins, all words. Raises BadValue, UnknownName."""
         step, layers, head = read_selection(selection)
         values, scales = _quantised(self.mean(step=step, layers=layers, head=head))
+        lengths = self.lengths
+        if lengths is not None:
+            lengths = lengths[:, self._layers(layers)]
+            lengths = _fitted(lengths if head is None else lengths[:, :, head : head + 1], values.shape[2:4])
         return Block(
             values,
             tuple(map(float, scales.reshape(-1))),
             () if step is None else (step,),
             (self.layers[self._layers(layers)[0]],) if layers and len(layers) == 1 else (),
             () if head is None else (head,),
+            lengths,
         )
 
     def _block(self, values: NDArray[np.uint8], scales: NDArray[np.float32], keep: Sequence[str]) -> Block:
@@ -163,7 +190,16 @@ class StoredMaps:
             self.steps if "step" in keep else (),
             self.layers if "layer" in keep else (),
             tuple(range(values.shape[3])) if "head" in keep else (),
+            None if self.lengths is None else _fitted(self.lengths, values.shape[2:4]),
         )
+
+
+def _fitted(lengths: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """[word, layer, head] for maps of so many layers and heads: the mean over those that were not kept apart."""
+    there = lengths.any(axis=0, keepdims=True)  # a head that a layer lacks has no length
+    over = tuple(axis for axis in (1, 2) if shape[axis - 1] == 1)
+    counted = np.maximum(there.sum(axis=over, keepdims=True), 1)
+    return np.asarray(lengths.sum(axis=over, keepdims=True) / counted, dtype=np.float32)
 
 
 def _looks(maps: AttentionMaps) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:

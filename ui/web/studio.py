@@ -166,7 +166,7 @@ class Studio:
                     result.provenance,
                     pipe.ledger(result.recipe.prompt, result.recipe.syntax),
                     result.stats.seconds,
-                    None if result.maps is None else StoredMaps.of(result.maps, pipe.model.unet.sites),
+                    stored(pipe, result),
                     None if before is None else before.image,
                     None if before is None else before.id,
                 )
@@ -243,6 +243,16 @@ class _Worker:
         except BaseException as error:  # noqa: BLE001  raised again by the thread that waits for it
             self._done = True
             self._told.put(error)
+
+
+def stored(pipe: Pipeline, result: Result) -> StoredMaps | None:
+    """A picture's maps as they are kept, with how much each word brings."""
+    from pipelines.value_lengths import value_lengths
+
+    if result.maps is None:
+        return None
+    lengths = value_lengths(pipe.model, result.recipe, result.maps)
+    return StoredMaps.of(result.maps, pipe.model.unet.sites, lengths)
 
 
 def capture(pipe: Pipeline, recipe: Recipe) -> Capture | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,3 +98,36 @@ def test_large_maps_travel_by_two_axes_and_the_rest_is_cut_on_demand(monkeypatch
     assert (cut.steps, cut.heads, [layer.name for layer in cut.layers]) == ((3,), (2,), [SITES[0].name])
     whole = cut.bytes[0, 0, 0, 0] / 255 * cut.scale[0]
     np.testing.assert_allclose(whole, some_maps().values[0, 2, 0, 2], atol=1e-2)
+
+
+@given(
+    step=st.none() | st.integers(0, 3),
+    layer=st.none() | st.integers(0, 1),
+    head=st.none() | st.integers(0, 1),
+)
+def test_what_a_word_adds_is_its_share_times_its_length(step: int | None, layer: int | None, head: int | None) -> None:
+    maps = some_maps()
+    lengths = np.random.default_rng(5).random((2, 2, 3), dtype=np.float32) + 0.5
+    lengths[:, 1, 2] = 0.0
+    stored = StoredMaps.of(maps, SITES, lengths)
+    layers = None if layer is None else (SITES[layer].name,)
+    pinned = {"step": None if step is None else step + 1, "layers": layers, "head": head}
+    ours = stored.mean(**pinned, added=True)  # type: ignore[arg-type]
+    weighed = replace(maps, values=maps.values * lengths[:, None, :, :, None, None])
+    np.testing.assert_allclose(ours[:, 0, 0, 0], plain_mean(weighed, step, layer, head), rtol=0, atol=0.01)
+    cell = stored.mean(**pinned, cell=(3, 4), added=True)  # type: ignore[arg-type]
+    np.testing.assert_allclose(cell[..., 0, 0], ours[..., 3, 4], rtol=1e-5)
+    block = stored.cut({"step": pinned["step"], "layers": list(layers) if layers else None, "head": head})
+    assert block.lengths is not None
+    assert block.lengths.shape == (2, 1, 1)
+
+
+def test_lengths_of_axes_that_were_not_kept_are_means() -> None:
+    maps = some_maps()
+    lengths = np.array([[[1.0, 2.0, 3.0], [4.0, 5.0, 0.0]]] * 2, dtype=np.float32)
+    whole = replace(maps, values=maps.values.mean(axis=(2, 3), keepdims=True), layers=())
+    stored = StoredMaps.of(whole, SITES, lengths)
+    assert stored.lengths is not None
+    assert stored.lengths.tolist() == [[[3.0]], [[3.0]]]
+    with pytest.raises(BadValue, match="lengths were not kept"):
+        StoredMaps.of(maps, SITES).mean(added=True)

@@ -45,6 +45,17 @@ def test_the_shares_at_a_place_sum_to_one(run: Run) -> None:
     assert all(token.score is None for token in answer.tokens)
 
 
+def test_what_a_word_adds_is_its_share_times_its_length(run: Run) -> None:
+    assert run.maps is not None
+    assert run.maps.lengths is not None
+    layer = run.maps.layers[1].name
+    answer = where(run, 0.3, 0.6, {"step": 2, "layers": [layer], "head": 0})
+    words = [token for token in answer.tokens if token.role == "word"]
+    for place, token in enumerate(words):
+        assert token.output == pytest.approx(token.share * run.maps.lengths[place, 1, 0], rel=1e-4)
+    assert all(token.output is not None and token.output > 0 for token in answer.tokens)
+
+
 def test_where_a_place_looks_is_a_distribution(run: Run) -> None:
     looks = where(run, 0.1, 0.9).looks
     assert looks is not None

@@ -75,6 +75,7 @@ class Block:
     bytes: uint8 [word, step, layer, head, y, x]; an axis that was averaged has length 1 and no labels
     scale: one a word, or one a slice in C order of (word, step, layer, head)
     steps, layers, heads: labels along their axes, empty where averaged; steps count from 1, heads from 0
+    lengths: float32 [word, layer, head] of each word's value: a share times it is what the word adds
     Raises BadValue where these do not fit.
     """
 
@@ -83,6 +84,7 @@ class Block:
     steps: tuple[int, ...] = ()
     layers: tuple[Layer, ...] = ()
     heads: tuple[int, ...] = ()
+    lengths: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.bytes.ndim != 6 or self.bytes.dtype != np.uint8 or 0 in self.bytes.shape:
@@ -98,12 +100,15 @@ class Block:
                 raise BadValue(name, labels, f"{length} labels, or none where the axis was averaged to length 1")
         if len(self.scale) not in (shape[0], int(np.prod(shape[:4]))):
             raise BadValue("scale", f"{len(self.scale)} numbers", f"one a word ({shape[0]}) or one a slice")
+        if self.lengths is not None and self.lengths.shape != (shape[0], *shape[2:4]):
+            raise BadValue("lengths", list(self.lengths.shape), f"[word, layer, head], {[shape[0], *shape[2:4]]}")
 
     def to_json(self, *, compress: bool = False) -> Json:
         """As the browser reads it; `compress` gzips the bytes (smaller on disk, a little slower to show)."""
         raw = np.ascontiguousarray(self.bytes).tobytes()
         # mtime: the same maps make the same page
         packed = gzip.compress(raw, 9, mtime=0) if compress else raw
+        told: Json = {} if self.lengths is None else {"lengths": [float(f"{one:.4g}") for one in self.lengths.ravel()]}
         return {
             "shape": list(self.bytes.shape),
             "data": base64.b64encode(packed).decode(),
@@ -112,6 +117,7 @@ class Block:
             "steps": list(self.steps),
             "layers": [layer.to_json() for layer in self.layers],
             "heads": list(self.heads),
+            **told,
         }
 
 

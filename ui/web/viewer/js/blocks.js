@@ -19,6 +19,7 @@ async function readBlock(block) {
     lengths: { step: steps, layer: layers, head: heads },
     labels: { step: block.steps || [], layer: block.layers || [], head: block.heads || [] },
     scale: block.scale,
+    valueLengths: block.lengths || null,
     eachSlice: block.scale.length === words * steps * layers * heads && block.scale.length !== words,
   };
 }
@@ -54,10 +55,13 @@ function chooseBlock(blocks, selection) {
   return best;
 }
 
-/** One word's mean over the chosen slices: {values: Float32Array, width, height}; null where no block has them. */
-function wordGrid(blocks, selection, word) {
+/**
+ * One word's mean over the chosen slices: {values: Float32Array, width, height}; null where no block has them.
+ * added: each share times the length of its value, what the word adds; null where these lengths did not come
+ */
+function wordGrid(blocks, selection, word, added = false) {
   const found = chooseBlock(blocks, selection);
-  if (!found || word >= found.block.words) return null;
+  if (!found || word >= found.block.words || (added && !found.block.valueLengths)) return null;
   const { block, steps, layers, heads } = found;
   const { bytes, height, width, lengths, labels, scale, eachSlice } = block;
   const cells = height * width;
@@ -69,7 +73,8 @@ function wordGrid(blocks, selection, word) {
         const has = labels.layer[layer]?.heads;
         if (lengths.head > 1 && has !== undefined && head >= has) continue;
         const slice = ((word * lengths.step + step) * lengths.layer + layer) * lengths.head + head;
-        const factor = scale[eachSlice ? slice : word] / 255;
+        const long = added ? block.valueLengths[(word * lengths.layer + layer) * lengths.head + head] : 1;
+        const factor = (scale[eachSlice ? slice : word] / 255) * long;
         // Each head of each layer counts once, also where a layer's heads came as their mean.
         const weight = lengths.head === 1 && lengths.layer > 1 ? has ?? 1 : 1;
         for (let cell = 0, from = slice * cells; cell < cells; cell++, from++) values[cell] += bytes[from] * factor * weight;

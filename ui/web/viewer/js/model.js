@@ -42,12 +42,12 @@ function modesOf(model) {
   });
 }
 
-/** One word's grid under the present selection, remembered; null where no block has it. */
-function gridOf(model, word) {
-  const key = `${word}|${model.step}|${model.layers}|${model.head}`;
+/** One word's grid under the present selection, remembered; null where no block has it. added: what the word adds. */
+function gridOf(model, word, added = false) {
+  const key = `${word}|${model.step}|${model.layers}|${model.head}|${added}`;
   if (!model.grids.has(key)) {
     if (model.grids.size > 400) model.grids.clear();
-    model.grids.set(key, wordGrid(model.blocks, model, word));
+    model.grids.set(key, wordGrid(model.blocks, model, word, added));
   }
   return model.grids.get(key);
 }
@@ -122,8 +122,11 @@ async function showPlace(model, place) {
 function placeFromMaps(model) {
   if (!model.marker) return null;
   const tokens = model.view.words
-    .map((word, index) => ({ text: word.text, word: index, role: "word", grid: gridOf(model, index) }))
+    .map((word, index) => ({ text: word.text, word: index, role: "word", grid: gridOf(model, index), sum: gridOf(model, index, true) }))
     .filter((token) => token.grid)
-    .map(({ grid, ...token }) => ({ ...token, share: cellAt(grid, model.marker.x, model.marker.y).value }));
+    .map(({ grid, sum, ...token }) => {
+      const [share, output] = [grid, sum].map((each) => (each ? cellAt(each, model.marker.x, model.marker.y).value : undefined));
+      return output === undefined ? { ...token, share } : { ...token, share, output };
+    });
   return tokens.length ? { ...model.marker, tokens, note: "read from the maps of these words", partial: true } : null;
 }

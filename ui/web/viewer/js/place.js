@@ -11,9 +11,10 @@ function placePart(model) {
     write: (on) => (model.showLooks = on), hint: "Self-attention from here, laid over the picture" });
   const table = el("table", { class: "xv-table" });
   const sum = el("div", { class: "xv-sum" });
+  const meaning = el("p", { class: "xv-hint xv-meaning" });
   const note = el("p", { class: "xv-note" });
   const hint = el("p", { class: "xv-hint" }, "Click a place of the picture to see which words it asked, and how much each one gave.");
-  const body = el("div", {}, table, sum, note, el("div", { class: "xv-toggles" }, start.node, looks.node));
+  const body = el("div", {}, table, sum, meaning, note, el("div", { class: "xv-toggles" }, start.node, looks.node));
   const node = el("section", { class: "xv-card xv-place", "aria-label": "At this place" }, el("header", {}, title, where), hint, body);
   let built = "";
 
@@ -36,6 +37,8 @@ function placePart(model) {
     if (key === built) return;
     built = key;
     fill(model, place, table, sum, note);
+    say(meaning, meaningOf(place));
+    meaning.hidden = !meaning.textContent;
   }
   return { node, draw };
 }
@@ -66,6 +69,17 @@ function fill(model, place, table, sum, note) {
   }));
   const away = hidden.reduce((all, token) => all + (token.share || 0), 0);
   say(note, [hidden.length ? `${percent(away)} goes to begin and end of text, hidden here` : "", place.note || ""].filter(Boolean).join(" · "));
+}
+
+/** What the last stage is, in a sentence, and what of the first is not shown. */
+function meaningOf(place) {
+  const all = place.tokens.reduce((sum, token) => sum + (token.output || 0), 0);
+  const start = place.tokens.find((token) => token.role === "start");
+  const told = [];
+  if (all > 0) told.push("The sum is what a word really adds here: its share times the length of its value.");
+  if (all > 0 && Number.isFinite(start?.output)) told.push(`Begin of text takes ${percent(start.share)} and adds ${percent(start.output / all)}.`);
+  if (all > 0 && !place.partial && !place.tokens.some((token) => Number.isFinite(token.score))) told.push("Scores are shown where one step, layer and head are chosen.");
+  return told.join(" ");
 }
 
 /** A bar from zero; where a column has negative numbers, zero stands inside. */
