@@ -45,14 +45,19 @@ def ui(
         raise Unsupported("--mcp needs packages that are not installed; get them with: pip install 'xattn[mcp]'")
     if share and credentials is None:
         raise BadValue("--share", True, "given together with --auth", "Anybody on the internet can reach that address")
-    with without_collection():
-        from ui.web.app import Serving, serve, studio_for
-    studio = studio_for(models_dir)
-    serve(
-        studio,
-        Serving(host, number, credentials, share, mcp),
-        ready=lambda address: say(f"xattn is at {address}  (Ctrl-C stops it)"),
-    )
+    from ui.web.early import Early
+    from ui.web.models import Models
+    from ui.web.stubs import without_stubs
+
+    models = Models.in_folder(models_dir)
+    early = Early(host, number)
+    say(f"xattn is starting at {early.address}")
+    with without_collection(), without_stubs():
+        from ui.web.app import Serving, serve
+        from ui.web.limits import Limits
+        from ui.web.studio import Studio
+    studio = Studio(models, Limits())
+    serve(studio, Serving(host, early.port, credentials, share, mcp), say, early=early)
 
 
 def _credentials(auth: str | None) -> tuple[str, str] | None:

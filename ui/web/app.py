@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import io
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 
+from ui.web.early import Early
 from ui.web.endpoints import add_endpoints
-from ui.web.limits import Limits
-from ui.web.models import Models
 from ui.web.page import build_page
 from ui.web.parts import MARK, script, styles
 from ui.web.studio import Studio
 from ui.web.theme import theme
 from ui.web.wiring import wire
-
-_log = logging.getLogger("xattn.web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,6 @@ class Serving:
     auth: tuple[str, str] | None = None
     share: bool = False
     mcp: bool = False
-    temporary: Path | None = None
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -44,21 +40,39 @@ def build(studio: Studio) -> gr.Blocks:
     return blocks
 
 
-def serve(studio: Studio, serving: Serving, *, ready: Callable[[str], None]) -> None:
-    """Serve the app until the process is told to end. `ready` is called with its address."""
-    blocks, address = start(studio, serving)
-    ready(address)
+def serve(studio: Studio, serving: Serving, say: Callable[[str], None], *, early: Early | None = None) -> None:
+    """Serve the app until the process is told to end; `say` is told its address, and what went wrong with --share.
+
+    early: what serves the address meanwhile; it makes way
+    """
+    blocks, local, shared = start(studio, serving, early)
+    if serving.share and shared is None:
+        say(
+            "There is no public address: Gradio's server, which makes one, did not answer. The page is served to this "
+            "machine alone; look after the connection, stop this and start it again."
+        )
+    say(f"xattn is at {shared or local}  (Ctrl-C stops it)")
+    studio.models.load_soon()  # not before: the page comes first, and torch's import would hold it up
     try:
         threading.Event().wait()  # until a signal: gradio's own waiting swallows the interrupt
     finally:
         blocks.close(verbose=False)
 
 
-def start(studio: Studio, serving: Serving) -> tuple[gr.Blocks, str]:
-    """Begin to serve on threads of its own; the app and its address."""
+def start(studio: Studio, serving: Serving, early: Early | None = None) -> tuple[gr.Blocks, str, str | None]:
+    """Begin to serve on threads of its own; the app, its address, and the public one where there is one."""
     blocks = build(studio)
     blocks.queue(max_size=4 * studio.limits.waiting, default_concurrency_limit=None)
-    _, local, shared = blocks.launch(
+    if early is not None:
+        early.close()
+    # gradio prints where it could not share; `serve` says so
+    with contextlib.redirect_stdout(io.StringIO()) if serving.share else contextlib.nullcontext():
+        _, local, shared = _launched(blocks, studio, serving)
+    return blocks, local, shared
+
+
+def _launched(blocks: gr.Blocks, studio: Studio, serving: Serving) -> tuple[object, str, str | None]:
+    made: tuple[object, str, str | None] = blocks.launch(
         server_name=serving.host,
         server_port=serving.port,
         auth=serving.auth,
@@ -78,11 +92,4 @@ def start(studio: Studio, serving: Serving) -> tuple[gr.Blocks, str]:
         app_kwargs={"max_body_size": studio.limits.body_bytes, "docs_url": None, "redoc_url": None},
         favicon_path=MARK,
     )
-    return blocks, shared or local
-
-
-def studio_for(models_dir: str | Path | None = None, limits: Limits | None = None) -> Studio:
-    """A studio whose default model is being loaded."""
-    studio = Studio(Models.in_folder(models_dir), limits or Limits())
-    studio.models.load_soon()
-    return studio
+    return made

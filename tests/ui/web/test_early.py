@@ -1,0 +1,62 @@
+"""The address answers before the page is there, and makes way for it; gradio is imported without its stubs."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.ui.conftest import python
+from ui.web.early import PORTS, Early
+from xattn.errors import BadValue
+
+
+def test_it_answers_at_once_and_then_makes_way() -> None:
+    early = Early("127.0.0.1", None)
+    try:
+        assert early.port in PORTS
+        page = httpx.get(early.address)
+        assert page.status_code == 200
+        assert "Starting" in page.text
+        assert "<svg" in page.text
+        assert httpx.get(f"{early.address}config").status_code == 503
+        waits: list[int] = []
+        waiting = threading.Thread(
+            target=lambda: waits.append(httpx.get(f"{early.address}starting", timeout=60).status_code)
+        )
+        waiting.start()
+        with pytest.raises(BadValue, match="free"):
+            Early("127.0.0.1", early.port)
+    finally:
+        early.close()
+    waiting.join(30)
+    assert waits == [200]
+    with socket.socket() as again:  # as gradio asks for it
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(("127.0.0.1", early.port))
+
+
+def test_an_address_that_is_not_ours_is_a_sentence() -> None:
+    with pytest.raises(BadValue, match="--host"):
+        Early("203.0.113.7", 0)
+
+
+def test_gradio_comes_without_stubs_and_without_torch(tmp_path: Path) -> None:
+    code = """
+import sys
+from ui.web.stubs import without_stubs
+with without_stubs():
+    import ui.web.app
+from gradio import component_meta
+assert component_meta.create_or_modify_pyi(1, 2, 3) is None
+import gradio
+assert callable(gradio.Button.click) and callable(gradio.Textbox.submit)
+print([name for name in ("torch", "diffusers", "transformers") if name in sys.modules])
+"""
+    done = python("-c", code, folder=tmp_path)
+    assert done.out.strip() == "[]", done.err
+    assert sys.meta_path == [one for one in sys.meta_path if "stubs" not in type(one).__module__]
