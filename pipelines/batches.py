@@ -79,12 +79,16 @@ def with_source(recipe: Recipe, source: Recipe) -> Recipe:
 
     Raises BadValue where the two do not agree in what is drawn together.
     """
-    names = ("num_inference_steps", "guidance_scale", "scheduler", "width", "height", "model", "seed")
+    names = ("num_inference_steps", "guidance_scale", "guidance", "scheduler", "width", "height", "model", "seed")
     filled = replace(source, **{name: getattr(recipe, name) for name in names if getattr(source, name) is None})
-    for name in ("width", "height", "num_inference_steps", "scheduler", "sigmas", "guidance", "clip_skip", "emphasis"):
+    for name in ("width", "height", "num_inference_steps", "scheduler", "sigmas", "clip_skip", "emphasis"):
         ours, theirs = getattr(recipe, name), getattr(filled, name)
         if ours != theirs:
             raise BadValue(f"source.{name}", theirs, f"{ours!r}, as in the picture that starts from it", "Leave it out")
+    if recipe.rule != filled.rule:
+        raise BadValue(
+            "source.guidance", filled.rule, f"{recipe.rule}, as in the picture that starts from it", "Leave it out"
+        )
     for name in ("init", "mask"):
         if (getattr(recipe, name) is None) != (getattr(filled, name) is None):
             raise BadValue(f"source.{name}", getattr(filled, name), "given in both recipes, or in neither")
@@ -107,7 +111,7 @@ def _key(recipe: Recipe, text: TextEncoder) -> tuple[object, ...]:
         recipe.mask is None,
         recipe.scheduler,
         recipe.sigmas,
-        recipe.guidance,
+        recipe.rule,
         recipe.guidance_scale == 1.0,
         # the UNet reads the padding of a longer neighbour too, so only equally long prompts share a batch
         most_chunks(recipe, text),

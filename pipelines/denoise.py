@@ -41,9 +41,9 @@ def denoise(
             raise Cancelled(f"stopped before step {index + 1} of {len(scheduler.timesteps)}")
         with torch.no_grad():
             step, text = plan.at(index), plan.text(index)
-            rows, copies = plan.rows_of(canvas.seen(scheduler.scale_model_input(latents, timestep)))
+            rows, copies = plan.rows_of(canvas.seen(scheduler.scale_model_input(latents, timestep)), index)
             predicted = unet(rows, timestep, text.context, text.added, program=step, copies=copies)
-            guided = plan.guidance(plan.by_role(predicted))
+            guided = plan.guidance(plan.by_role(predicted, index))
             moved = scheduler.step(guided, timestep, latents, plan.generators)
             latents, expected = plan.keep(index, canvas.keep(moved, scheduler, index + 1))
         yield Denoised(index, float(timestep), latents, expected)

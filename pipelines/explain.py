@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from pipelines.batches import batches, most_chunks
 from pipelines.capture import Capture
-from pipelines.guidance.guide import Guide
 from pipelines.load import Model
+from pipelines.plan import guide
 from pipelines.recipe import Recipe
 from pipelines.run import prepare
 from pipelines.site_calls import SiteExplanation, commuting, sites_of, with_program
@@ -23,6 +23,8 @@ class Explanation:
 
     step: whose programs these are, counted from 1: the first with the most edits at work
     drawn: pictures in the run, 2 where the recipe has a source
+    guided: the steps of the first pass at which all rows run, counted from 0; at the others "uncond" does not
+    steps: of the first pass
     watching: what is kept of the attention, and its bytes; empty where nothing is
     map_bytes: of the maps, a picture
     """
@@ -37,6 +39,8 @@ class Explanation:
     commuting: tuple[str, ...] = ()
     watching: str = ""
     map_bytes: int = 0
+    guided: range = range(0)
+    steps: int = 0
 
     @property
     def flops(self) -> int:
@@ -48,6 +52,7 @@ class Explanation:
         return {
             "recipe": self.recipe.portable().document(),
             "rows": list(self.roles),
+            "guided_steps": [self.guided[0] + 1, self.guided[-1] + 1] if self.guided else None,
             "pictures": self.drawn,
             "step": self.step,
             "chunks": self.chunks,
@@ -74,13 +79,21 @@ class Explanation:
             ],
         }
 
+    def _interval(self) -> str:
+        """At which steps there is guidance, where that is not all of them."""
+        if len(self.roles) == 1 or len(self.guided) == self.steps:
+            return ""
+        if not self.guided:
+            return f" (uncond at none of {self.steps} steps)"
+        return f" (uncond at steps {self.guided[0] + 1} to {self.guided[-1] + 1} of {self.steps})"
+
     def __str__(self) -> str:
         recipe = self.recipe
         head = [
             f'"{recipe.prompt}"',
             "; then ".join(map(str, stages(recipe))) + f"; guidance {recipe.guidance_scale:g}, seed {recipe.seed}",
             f"Pictures: {self.drawn}{' (one is the source)' if self.drawn > 1 else ''}. Rows a picture: "
-            f"{', '.join(self.roles)}. Text: {self.chunks} × 77 tokens, keys and values made once.",
+            f"{', '.join(self.roles)}{self._interval()}. Text: {self.chunks} × 77 tokens, keys and values made once.",
             *(f"{_capital(str(edit))}: {_when(edit)}" for edit in recipe.edits),
             "",
         ]
@@ -143,15 +156,17 @@ def explain(model: Model, recipe: Recipe, capture: Capture | None) -> Explanatio
         run = prepare(model, batches([bare], 1, model.text)[0], capture)
     first = run.passes[0]
     drawn = len(run.batch.recipes)
-    roles = Guide(recipe.guidance, [recipe.guidance_scale or 1.0]).roles
+    guidance = guide([first.stages[0].planned])
+    roles, guided, steps = guidance.roles, guidance.guided, first.stages[0].runs
     chunks = max(most_chunks(one, model.text)[0] for one in run.batch.recipes)
     latent = ((recipe.height or 0) // model.vae.factor, (recipe.width or 0) // model.vae.factor)
     tokens = chunks * len(model.text.ledger("").tokens)
-    plain = sites_of(model.unet, latent, drawn * len(roles), tokens)
-    index = first.programs.busiest() if first.stages[0].runs else None
+    index = first.programs.busiest() if steps else None
+    running = roles if index is None or index in guided else roles[-1:]
+    plain = sites_of(model.unet, latent, drawn * len(running), tokens)
     watching, kept = ("", 0) if run.recorder is None else (run.recorder.told(), run.recorder.nbytes)
     if index is None:
-        return Explanation(recipe, roles, chunks, plain, drawn=drawn, conflicts=conflicts)
+        return Explanation(recipe, roles, chunks, plain, drawn=drawn, conflicts=conflicts, guided=guided)
     told = {one.site.name: first.programs.told(one.site.name, index) for one in plain}
     pairs = dict.fromkeys(pair for one in told.values() for pair in commuting(one))
     return Explanation(
@@ -165,4 +180,6 @@ def explain(model: Model, recipe: Recipe, capture: Capture | None) -> Explanatio
         commuting=tuple(f"{first} and {second}, in either order" for first, second in pairs),
         watching=watching,
         map_bytes=kept,
+        guided=guided,
+        steps=steps,
     )

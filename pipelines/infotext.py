@@ -37,8 +37,9 @@ def _settings(recipe: Recipe, version: str) -> list[tuple[str, str]]:
         ("Sampler", sampler),
         ("Schedule type", "Karras" if recipe.sigmas == "karras" else None),
         ("CFG scale", None if recipe.guidance_scale is None else repr(recipe.guidance_scale).removesuffix(".0")),
-        ("CFG Rescale", getattr(recipe.guidance, "rescale", None) or None),
-        ("Guidance", "APG" if recipe.guidance.kind == "apg" else None),
+        ("CFG Rescale", getattr(recipe.rule, "rescale", None) or None),
+        ("Guidance", "APG" if recipe.rule.kind == "apg" else None),
+        *_interval(recipe),
         ("Emphasis", EFFECTS[recipe.emphasis]),
         ("Seed", recipe.seed),
         ("Size", f"{recipe.width}x{recipe.height}" if sized else None),
@@ -51,6 +52,17 @@ def _settings(recipe: Recipe, version: str) -> list[tuple[str, str]]:
         ("Version", version),
     )
     return [(key, str(value)) for key, value in settings if value is not None]
+
+
+def _interval(recipe: Recipe) -> tuple[tuple[str, float | None], ...]:
+    """Guidance at some of the steps, under the names of AUTOMATIC1111 (its beginning) and SD.Next (its end).
+
+    The first tool leaves out step i of n where i / n is at most the number: half a step less than ours says just that.
+    """
+    rule, steps = recipe.rule, recipe.num_inference_steps
+    skipped = 0 if steps is None else rule.steps(steps).start
+    begins = round((skipped - 0.5) / steps, 6) if steps and skipped else None
+    return (("Skip Early CFG", begins), ("CFG end", None if rule.stop == 1.0 else rule.stop))
 
 
 def _denoising(recipe: Recipe) -> float | None:

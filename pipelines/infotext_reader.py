@@ -11,6 +11,7 @@ noise on a GPU.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -50,7 +51,8 @@ def read_infotext(text: str) -> Imported:
             fields[name] = value
     fields |= reading.size() | reading.scheduler() | reading.noise() | reading.emphasis()
     recipe = Recipe(prompt, negative_prompt=negative)
-    for group in [*({name: value} for name, value in fields.items()), reading.variation(), reading.guidance()]:
+    rule = reading.guidance(fields.get("num_inference_steps"))
+    for group in [*({name: value} for name, value in fields.items()), reading.variation(), rule]:
         recipe = reading.tried(recipe, group)
     recipe = reading.tried(recipe, reading.hires(fields.get("width"), fields.get("height")))
     return Imported(recipe, (*reading.notes, *reading.rest()))
@@ -186,20 +188,31 @@ class _Reading:
             return {}
         return {"variation_seed": seed, "variation_strength": strength}
 
-    def guidance(self) -> dict[str, Rule]:
-        """The rule of guidance."""
+    def guidance(self, steps: int | None) -> dict[str, Rule]:
+        """The rule of guidance; `steps` is how many the text says."""
         rescale = self.take("CFG Rescale", float)
-        made: dict[str, Rule] = {}
-        if isinstance(rescale, float):
-            try:
-                made = {"guidance": ClassifierFree(rescale)}
-            except XattnError as error:
-                self.notes.append(str(error))
-        rule = self._left.pop("Guidance", None)
-        if rule == "APG":
-            return {"guidance": Projected()}
-        if rule is not None:
-            self.notes.append(f"Guidance {rule} is not known here; classifier-free guidance is used.")
+        name = self._left.pop("Guidance", None)
+        if name not in (None, "APG"):
+            self.notes.append(f"Guidance {name} is not known here; classifier-free guidance is used.")
+        changed = self._interval(steps) | ({} if rescale is None else {"rescale": rescale})
+        if not changed and name != "APG":
+            return {}
+        try:
+            if name == "APG":
+                return {"guidance": replace(Projected(), **{key: changed[key] for key in changed if key != "rescale"})}
+            return {"guidance": replace(ClassifierFree(), **changed)}
+        except XattnError as error:
+            self.notes.append(str(error))
+            return {}
+
+    def _interval(self, steps: int | None) -> dict[str, Any]:
+        """The share of the steps at which guidance begins and ends, where the text says so (see infotext.py)."""
+        skipped, end = self.take("Skip Early CFG", float), self.take("CFG end", float)
+        made: dict[str, Any] = {} if end is None else {"stop": end}
+        if isinstance(skipped, float) and skipped > 0 and steps:
+            first = math.floor(skipped * steps) + 1
+            # a little more than first / steps, which may round down to a step less
+            made["start"] = first / steps if int(first / steps * steps) == first else (first + 0.5) / steps
         return made
 
     def hires(self, width: int | None, height: int | None) -> dict[str, object]:

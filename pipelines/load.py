@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from pipelines.files import read_json
+from pipelines.guidance.rules import ClassifierFree
 from pipelines.model_hash import model_hash
 from pipelines.recipe import EMBEDDED, ModelRef
 from pipelines.text import TextEncoder
@@ -33,6 +34,14 @@ class Defaults:
     num_inference_steps: int = 20
     guidance_scale: float = 7.5
     scheduler: str = "ddim"
+    guidance_start: float = 0.0
+    guidance_stop: float = 1.0
+
+    @property
+    def guidance(self) -> ClassifierFree | None:
+        """The rule that a recipe without one gets; None where that is the plain one, so that old hashes stay."""
+        rule = ClassifierFree(start=self.guidance_start, stop=self.guidance_stop)
+        return None if rule == ClassifierFree() else rule
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,12 @@ def _load_defaults(folder: Path) -> Defaults:
         raise BadModel(
             f"defaults.json has {unknown[0]!r}, but only {', '.join(Defaults.__dataclass_fields__)} are known."
         )
-    return Defaults(**raw)
+    made = Defaults(**raw)
+    try:
+        made.guidance  # noqa: B018  an interval that is none is told now
+    except BadValue as error:
+        raise BadModel(f"defaults.json: {error}") from error
+    return made
 
 
 def _check_agreement(folder: Path, unet: UNet, vae: Vae) -> None:

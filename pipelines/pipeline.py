@@ -189,6 +189,7 @@ class Pipeline:
             seed=_or(_or_none(made.seed, theirs), secrets.randbelow(_MAX_RANDOM_SEED)),
             num_inference_steps=_or(made.num_inference_steps, defaults.num_inference_steps),
             guidance_scale=_or(made.guidance_scale, defaults.guidance_scale),
+            guidance=made.guidance or defaults.guidance,
             scheduler=_or(made.scheduler, defaults.scheduler),
             width=_or(made.width, width),
             height=_or(made.height, height),

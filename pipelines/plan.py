@@ -13,6 +13,7 @@ from pipelines.guidance.guide import Guide
 from pipelines.noise import first_noise
 from pipelines.programs import Programs
 from pipelines.recipe import Recipe
+from pipelines.running import Running, rows_for
 from pipelines.schedulers import Step
 from pipelines.site_calls import sites_of
 from pipelines.step_text import Further, StepText, StepTexts, step_texts
@@ -26,17 +27,19 @@ from xattn.sites import Role, Row
 class Plan:
     """One run of several images with the same steps, scheduler and size.
 
-    rows: what each row of the UNet's batch is, ordered by role, then image
+    running: what each row of the UNet's batch is, ordered by role, then image, and at which steps it runs
     texts: what the rows read at each step, its keys and values made once
+    alone: the texts of those that run where others do not; None where all rows run at all steps
     generators: one CPU generator an image, for the first noise and for stochastic samplers
     programs: what the edits and the watchers do, site by site; None where there are none
     """
 
-    rows: tuple[Row, ...]
+    running: Running
     texts: StepTexts
     guidance: Guide
     generators: list[torch.Generator]
     programs: Programs | None = None
+    alone: StepTexts | None = None
 
     def at(self, index: int) -> StepProgram | None:
         """What the UNet's sites do at step `index`, counted from 0."""
@@ -47,27 +50,32 @@ class Plan:
         return step if self.programs is None else Step(*self.programs.keep(index, step.latents, step.expected))
 
     def text(self, index: int) -> StepText:
-        """What the rows read at step `index`, counted from 0."""
-        return self.texts.at(index)
+        """What the rows that run read at step `index`, counted from 0."""
+        return (self.texts if self.alone is None or self.running.whole(index) else self.alone).at(index)
 
     @property
     def conditioning(self) -> Conditioning:
         """The rows' text at the first step, which is that of all steps unless a prompt changes on the way."""
         return self.texts.at(0).conditioning
 
-    def rows_of(self, latents: Tensor) -> tuple[Tensor, int]:
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """What each row is, whether it runs at every step or not."""
+        return self.running.rows
+
+    def rows_of(self, latents: Tensor, index: int) -> tuple[Tensor, int]:
         """The UNet's batch [rows / copies, c, h, w] out of the images' latents [images, c, h, w], and copies."""
-        images = [row.image for row in self.rows]
+        images = [self.rows[place].image for place in self.running.at(index)]
         copies = len(images) // len(latents)
         if images == list(range(len(latents))) * copies:
             return latents, copies
-        index = torch.tensor([row.image for row in self.rows], device=latents.device)
-        return latents.index_select(0, index), 1
+        taken = torch.tensor(images, device=latents.device)
+        return latents.index_select(0, taken), 1
 
-    def by_role(self, predicted: Tensor) -> Mapping[Role, Tensor]:
+    def by_role(self, predicted: Tensor, index: int) -> Mapping[Role, Tensor]:
         """The UNet's answer split by role, each [images, c, h, w]."""
         images = len(self.generators)
-        roles = dict.fromkeys(row.role for row in self.rows)
+        roles = dict.fromkeys(self.rows[place].role for place in self.running.at(index))
         return dict(zip(roles, predicted.split(images), strict=True))
 
     def kernels(self, unet: UNet, latents: Tensor) -> Counter[str]:
@@ -75,15 +83,6 @@ class Plan:
         latent = (latents.shape[-2], latents.shape[-1])
         sites = sites_of(unet, latent, len(self.rows), self.texts.every.conditioning.hidden.shape[1])
         return Counter(site.kernel for site in sites)
-
-
-def rows_for(images: int, roles: Sequence[Role]) -> tuple[Row, ...]:
-    """Rows ordered by role, then image; a row's prompt is its own place among the encoded prompts."""
-    return tuple(
-        Row(image=image, prompt=place * images + image, role=role)
-        for place, role in enumerate(roles)
-        for image in range(images)
-    )
 
 
 def make_plan(
@@ -99,15 +98,26 @@ def make_plan(
 
     zero_empty_negative: SDXL's base model was trained with zeros, not with the empty prompt's text, for no prompt.
     """
-    guidance = Guide(recipes[0].guidance, [_scale(recipe) for recipe in recipes])
+    guidance = guide(recipes)
     rows = rows_for(len(recipes), guidance.roles)
+    running = Running(rows, guidance.guided)
+    texts = step_texts(recipes, rows, unet, text, zero_empty_negative=zero_empty_negative, further=further)
+    always = all(map(running.whole, range(recipes[0].num_inference_steps or 0)))
     return Plan(
-        rows=rows,
-        texts=step_texts(recipes, rows, unet, text, zero_empty_negative=zero_empty_negative, further=further),
+        running=running,
+        texts=texts,
+        alone=None if always else texts.only(running.prompts),
         guidance=guidance,
         generators=[torch.Generator("cpu").manual_seed(_seed(recipe)) for recipe in recipes],
         programs=programs,
     )
+
+
+def guide(recipes: Sequence[Recipe]) -> Guide:
+    """The guidance of a pass of resolved recipes that agree in steps and rule."""
+    steps = recipes[0].num_inference_steps
+    assert steps is not None, "the recipe must be resolved"
+    return Guide(recipes[0].rule, [_scale(recipe) for recipe in recipes], steps)
 
 
 def _scale(recipe: Recipe) -> float:

@@ -11,18 +11,20 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from pipelines.ledger import Ledger
 from pipelines.recipe import Recipe
+from pipelines.running import Running
 from pipelines.techniques.edit import Edit, Live, inside
 from pipelines.techniques.fields import Fields
 from pipelines.techniques.here import Here, Said, Unsaid, holds
 from pipelines.techniques.live import Blend, LiveMaps
 from pipelines.techniques.values import WordMap
+from pipelines.watchers import LiveWatcher
 from pipelines.watching import Columns, RowWatcher, Watcher
 from xattn.compose import compose
 from xattn.errors import BadValue, UnknownWord
@@ -46,7 +48,8 @@ class Drawn:
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One pass: `latent` (height, width), steps, sigma before each step, K of each key source, where tensors live, and
-    the dtype of the programs' numbers."""
+    the dtype of the programs' numbers. guided: the steps at which all rows run; at others those of the negative prompts
+    do not. None is all steps."""
 
     latent: tuple[int, int]
     steps: int
@@ -54,6 +57,7 @@ class Setting:
     tokens: Mapping[str, int]
     device: torch.device
     dtype: torch.dtype = torch.float32
+    guided: range | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Programs:
     ) -> None:
         self._pictures, self._rows, self._setting = pictures, rows, setting
         self._places = {(row.image, row.role): place for place, row in enumerate(rows)}
+        self._running = Running(rows, range(setting.steps) if setting.guided is None else setting.guided)
         # sources first: what is taken from one has its own edits, wherever in the batch it is
         ordered = sorted(enumerate(pictures), key=lambda one: one[1].source is not None)
         self._edits = {
@@ -139,22 +144,23 @@ class Programs:
 
     def _record(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
         start = 0
+        taps = self._running.spread(taps, index)
         for number in self._kinds[site.name].watchers:
             watcher = self._watchers[number]
-            count = len(watcher.columns(index))
+            count = len(self._columns(number, index))
             if count:
                 watcher.take(index, site, grid, taps[..., start : start + count])
             start += count
 
     def _record_rows(self, index: int, site: AttentionSite, grid: tuple[int, int], rows: tuple[Tensor, ...]) -> None:
-        for number, own in zip(self._kinds[site.name].row_watchers, rows, strict=True):
-            self._row_watchers[number].take(index, site, grid, own)
+        for number, own in zip(self._reading(self._kinds[site.name], index), rows, strict=True):
+            self._row_watchers[number].take(index, site, grid, self._running.spread(own, index))
 
     # What is told before a run (explain.py)
 
     def busiest(self) -> int:
-        """The step, counted from 0, at which the most edits are open; the first of equals."""
-        return max(range(self._setting.steps), key=lambda index: (self._busy(index), -index))
+        """The step, counted from 0, at which the most edits are open; of equals the first at which most rows run."""
+        return max(range(self._setting.steps), key=lambda i: (self._busy(i), len(self._running.at(i)), -i))
 
     def _busy(self, index: int) -> int:
         return sum(self._open(edit, index) for edit in self._edits.values())
@@ -162,7 +168,7 @@ class Programs:
     def told(self, site: str, index: int) -> tuple[Program | None, list[Part], Space]:
         """What one site does at a step, the parts that it was composed of, and what they were composed for."""
         kind = self._kinds[site]
-        return self._program(kind, index), self._parts(kind, index), self._space(kind)
+        return self._program(kind, index), self._parts(kind, index), self._space(kind, index)
 
     # Composing
 
@@ -180,29 +186,41 @@ class Programs:
         acting = tuple(edit for edit in kind.edits if self._open(self._edits[edit], index))
         moving = index if any(self._edits[edit].moves for edit in acting) else None
         readings = self._readings[index] if acting else None
-        columns = tuple(self._watchers[number].columns(index) for number in kind.watchers)
-        return acting, moving, readings, columns, tuple(self._row_watchers[n].state(index) for n in kind.row_watchers)
+        columns = tuple(self._columns(number, index) for number in kind.watchers)
+        states = tuple(self._row_watchers[number].state(index) for number in kind.row_watchers)
+        return self._running.whole(index), acting, moving, readings, columns, states
+
+    def _columns(self, number: int, index: int) -> Columns:
+        """What a watcher reads at a step, nothing where its rows do not run."""
+        watcher = self._watchers[number]
+        return watcher.columns(index) if set(watcher.rows) <= self._running.at(index).keys() else ()
+
+    def _reading(self, kind: _Kind, index: int) -> list[int]:
+        """The row watchers whose row runs at a step."""
+        running = self._running.at(index)
+        return [number for number in kind.row_watchers if self._row_watchers[number].row in running]
 
     def _composed(self, kind: _Kind, index: int) -> Program | None:
-        parts, space = self._parts(kind, index), self._space(kind)
+        parts, space = self._parts(kind, index), self._space(kind, index)
         return compose(parts, space) if parts else None
 
     def _parts(self, kind: _Kind, index: int) -> list[Part]:
-        space = self._space(kind)
+        space, running = self._space(kind, index), self._running.at(index)
         parts: list[Part] = []
         for image, place in kind.edits:
             edit = self._edits[image, place]
             if self._open(edit, index):
                 for role in edit.window.rows:
-                    if (image, role) in self._places:
+                    if self._places.get((image, role)) in running:
                         parts += self._lowered(edit, self._here(kind, space, image, place, role, index))
         for number in kind.watchers:
             watcher = self._watchers[number]
-            columns = watcher.columns(index)
+            columns = self._columns(number, index)
             if columns:
                 weights = _weights(columns, space.width(watcher.keys), mean=watcher.mean).to(self._setting.device)
-                parts.append(Watch(weights, watcher.at, on=space.lanes(watcher.rows), keys=watcher.keys))
-        return parts + [self._watch_rows(number, kind, space, index) for number in kind.row_watchers]
+                lanes = space.lanes([running[row] for row in watcher.rows])
+                parts.append(Watch(weights, watcher.at, on=lanes, keys=watcher.keys))
+        return parts + [self._watch_rows(number, kind, space, index) for number in self._reading(kind, index)]
 
     def _watch_rows(self, number: int, kind: _Kind, space: Space, index: int) -> WatchRows:
         watcher = self._row_watchers[number]
@@ -210,11 +228,11 @@ class Programs:
         if key not in self._row_taps:
             self._row_taps[key] = watcher.tap(index, kind.grid, kind.downsampling)
         weights, columns = self._row_taps[key]
-        return WatchRows(weights, columns, watcher.at, on=space.lanes((watcher.row,)))
+        return WatchRows(weights, columns, watcher.at, on=space.lanes((self._running.at(index)[watcher.row],)))
 
-    def _space(self, kind: _Kind) -> Space:
+    def _space(self, kind: _Kind, index: int) -> Space:
         return Space(
-            rows=len(self._rows),
+            rows=len(self._running.at(index)),
             heads=kind.heads,
             queries=math.prod(kind.grid),
             keys="text" if kind.cross else "self",
@@ -230,7 +248,7 @@ class Programs:
             return ()
 
     def _here(self, kind: _Kind, space: Space, image: int, place: int, role: Role, index: int) -> Here:
-        picture, setting = self._pictures[image], self._setting
+        picture, setting, running = self._pictures[image], self._setting, self._running.at(index)
         edit = self._edits[image, place]
         heads = [head for head in edit.window.heads if head < kind.heads] if edit.window.heads else None
         source = None if picture.source is None else self._pictures[picture.source]
@@ -239,8 +257,10 @@ class Programs:
             cross=kind.cross,
             grid=kind.grid,
             downsampling=kind.downsampling,
-            lanes=space.lanes((self._places[image, role],), heads),
-            others=None if picture.source is None else space.lanes((self._places[picture.source, role],), heads),
+            lanes=space.lanes((running[self._places[image, role]],), heads),
+            others=None
+            if picture.source is None
+            else space.lanes((running[self._places[picture.source, role]],), heads),
             index=index,
             steps=setting.steps,
             sigma=setting.sigmas[index],
@@ -278,12 +298,15 @@ class Programs:
                 raise BadValue(
                     f"{edit}: window.rows", list(edit.window.rows), '"cond", since guidance_scale 1 runs no other rows'
                 )
+            if edit.window.rows == ("uncond",) and not self._running.guided:
+                raise BadValue(f"{edit}: window.rows", ["uncond"], '"cond", since no step is guided')
 
     def _rehearse(self) -> None:
         """Compose everything once, so that what cannot be is told now; live maps are taken as empty for that."""
         for index in range(self._setting.steps):
             for kind in dict.fromkeys(self._kinds.values()):
-                if index < 2 or not any(self._edits[edit].moves for edit in kind.edits):
+                begins = index < 2 or index - self._running.guided.start in (0, 1)
+                if begins or not any(self._edits[edit].moves for edit in kind.edits):
                     self._program(kind, index)
         for kind, known in self._made.items():
             if any(self._edits[edit].moves for edit in kind.edits):
@@ -309,7 +332,7 @@ class Programs:
             grid = live.downsampling(grids, self._setting.latent)
             # found once: every site asks for them at every step
             sets = tuple((one.columns(live.word),) if holds(one, live.word) else () for one in ledgers)
-            made.append(_LiveWatcher((image, live), row, sets, until, self._maps, grid))
+            made.append(LiveWatcher((image, live), row, sets, until, self._maps, grid))
         return made
 
     def _last(self, edits: Sequence[Edit], index: int) -> bool:
@@ -324,37 +347,6 @@ class Programs:
     def _grids(self, image: int, live: Live) -> dict[int, Tensor]:
         key = (image, live)
         return self._maps.on_grids(key) if key in self._maps else {}  # a word that has not been said yet
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _LiveWatcher:
-    """Feeds one word of one picture to the live maps, up to the last step at which an edit looks at them."""
-
-    key: tuple[int, Live]
-    row: int
-    sets: tuple[Columns, ...]
-    until: int
-    maps: LiveMaps
-    grid: int | None
-    keys: str = "text"
-    mean: bool = False
-
-    @property
-    def at(self) -> Literal["model", "edited"]:
-        return self.key[1].at
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        return (self.row,)
-
-    def sees(self, site: AttentionSite) -> bool:
-        return site.cross and self.grid in (None, site.downsampling)
-
-    def columns(self, index: int) -> Columns:
-        return self.sets[0 if len(self.sets) == 1 else index] if index <= self.until else ()
-
-    def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:  # noqa: ARG002
-        self.maps.add(self.key, site, grid, taps[self.row, :, :, 0])
 
 
 def _unknown(live: Live, ledger: Ledger) -> NoReturn:

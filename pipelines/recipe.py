@@ -70,7 +70,8 @@ class Recipe:
     seed: 0 … 2⁶³−1; the first latents are torch's CPU noise for it, as diffusers draws them
     num_inference_steps: 1 … 1000
     guidance_scale: 0 … 1000; 1 draws without guidance
-    guidance: the rule that uses it, ClassifierFree or Projected
+    guidance: the rule that uses it, ClassifierFree or Projected; None is the model's own, which is ClassifierFree()
+        unless the model names an interval of the steps (its defaults.json)
     scheduler: any of its known names; stored as ours ("DPM++ 2M Karras" becomes dpmpp_2m and sigmas="karras")
     sigmas: "model" as the model's own config says, or "karras"
     noise: where the first latents come from: "cpu", torch's own generator; "nv", what an NVIDIA GPU gives for the seed
@@ -97,7 +98,7 @@ class Recipe:
     seed: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
-    guidance: Rule = _PLAIN
+    guidance: Rule | None = None
     scheduler: str | None = None
     sigmas: Sigmas = "model"
     noise: Noise = "cpu"
@@ -125,7 +126,7 @@ class Recipe:
         if self.guidance_scale is not None:
             scale = checks.number("guidance_scale", self.guidance_scale, 0.0, MAX_GUIDANCE, "Try 7.5, or 1 for none")
             self._set("guidance_scale", scale)
-        if not isinstance(self.guidance, Rule):
+        if self.guidance is not None and not isinstance(self.guidance, Rule):
             raise BadValue("guidance", self.guidance, "ClassifierFree(…) or Projected(…)")
         self._set("sigmas", check_sigmas(self.sigmas))
         if self.scheduler is not None:
@@ -272,7 +273,7 @@ class Recipe:
             document["adapters"] = _empty("adapters", document["adapters"])
         if "edits" in document:
             document["edits"] = read_edits(document["edits"], techniques)
-        if "guidance" in document:
+        if document.get("guidance") is not None:
             document["guidance"] = read_rule(document["guidance"])
         if document.get("model") is not None:
             document["model"] = _model(document["model"])
@@ -304,6 +305,11 @@ class Recipe:
             model=None if self.model is None else self.model.portable(),
             source=None if self.source is None else self.source.portable(),
         )
+
+    @property
+    def rule(self) -> Rule:
+        """The rule of guidance of a resolved recipe: None there means the plain one."""
+        return self.guidance or _PLAIN
 
     @property
     def assets(self) -> tuple[Asset, ...]:

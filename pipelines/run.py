@@ -14,16 +14,16 @@ from pipelines.batches import Batch, most_chunks
 from pipelines.canvas import make_canvas
 from pipelines.capture import Capture
 from pipelines.denoise import denoise
-from pipelines.guidance.guide import Guide
 from pipelines.ledger import Ledger
 from pipelines.load import Model
-from pipelines.plan import make_plan, rows_for
+from pipelines.plan import guide, make_plan
 from pipelines.programs import Drawn, Programs, Setting
 from pipelines.prompt import Reading, readings
 from pipelines.provenance import Provenance
 from pipelines.recipe import Recipe
 from pipelines.recorder import Recorder, probe_sources
 from pipelines.results import Finished, Result, StepEvent
+from pipelines.running import rows_for
 from pipelines.schedulers import Scheduler, make_scheduler
 from pipelines.stages import Stage, stages
 from pipelines.stats import StatsClock
@@ -116,8 +116,8 @@ def prepare(model: Model, batch: Batch, capture: Capture | None) -> Run:
     """Everything that can be decided before the first step. Raises what edits, words and schedulers raise."""
     recipes = batch.recipes
     passes = list(zip(*map(stages, recipes), strict=True))
-    roles = Guide(recipes[0].guidance, [_scale(recipe) for recipe in recipes]).roles
-    rows = rows_for(len(recipes), roles)
+    rows = rows_for(len(recipes), guide(recipes).roles)
+    guided = [guide([stage.planned for stage in one]).guided for one in passes]
     recorder: Recorder | None = None
     made: list[Pass] = []
     before = 0
@@ -129,7 +129,7 @@ def prepare(model: Model, batch: Batch, capture: Capture | None) -> Run:
         scheduler = scheduler_of(stage[0], model)
         watching: tuple[Sequence[Watcher], Sequence[RowWatcher]] = ((), ())
         if capture is not None:
-            seen = {row: ledgers[row] for row in _watched(capture, batch, rows)}
+            seen = {row: ledgers[row] for row in _watched(capture, batch, rows, guided=any(map(len, guided)))}
             recorder = recorder or Recorder(capture, seen, model.unet.sites, _cells(passes[-1][0], model))
             probed, probes = probe_sources(capture, len(rows), chunks, model.text)
             further = (*further, *probed)
@@ -140,7 +140,7 @@ def prepare(model: Model, batch: Batch, capture: Capture | None) -> Run:
         ]
         tokens = {"text": chunks * length} | {source.name: source.tokens(length) for source in further}
         device, dtype = torch.device(model.device), working_dtype(model.dtype)
-        setting = Setting(latent, stage[0].runs, scheduler.sigmas, tokens, device, dtype)
+        setting = Setting(latent, stage[0].runs, scheduler.sigmas, tokens, device, dtype, guided[number])
         programs = Programs(pictures, rows, model.unet.sites, setting, *watching)
         made.append(Pass(stage, before, further, programs))
         before += stage[0].runs
@@ -159,9 +159,13 @@ def scheduler_of(stage: Stage, model: Model) -> Scheduler:
     )
 
 
-def _watched(capture: Capture, batch: Batch, rows: Sequence[Row]) -> list[int]:
-    """The rows that a capture reads, one for each picture that was asked for."""
+def _watched(capture: Capture, batch: Batch, rows: Sequence[Row], *, guided: bool) -> list[int]:
+    """The rows that a capture reads, one for each picture that was asked for. guided: at one step at least."""
     places = {(row.image, row.role): place for place, row in enumerate(rows)}
+    if capture.role == "uncond" and len(places) > len(batch.recipes) and not guided:
+        raise BadValue(
+            "role", "uncond", '"cond", since no step is guided', "Widen guidance.start and stop, or take more steps"
+        )
     if not any(row.role == capture.role for row in rows):
         raise BadValue("role", capture.role, '"cond", since guidance_scale 1 runs no rows of the negative prompt')
     return [places[image, capture.role] for _, image in batch.wanted]
@@ -236,8 +240,3 @@ def _cells(stage: Stage, model: Model) -> tuple[int, int]:
 
 def _decoder(model: Model, latents: Tensor) -> Callable[[], list[Image.Image]]:
     return lambda: model.vae.decode(latents)
-
-
-def _scale(recipe: Recipe) -> float:
-    assert recipe.guidance_scale is not None, "the recipe must be resolved"
-    return recipe.guidance_scale

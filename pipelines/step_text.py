@@ -55,6 +55,12 @@ class StepTexts:
         """What the rows read at step `index`, counted from 0."""
         return self.every if self.order is None else self.every.take(self.order[index])
 
+    def only(self, rows: Sequence[int]) -> StepTexts:
+        """The text of some rows alone, in that order."""
+        if self.order is None:
+            return StepTexts(self.every.take(rows))
+        return StepTexts(self.every, tuple(tuple(step[row] for row in rows) for step in self.order))
+
     def ledgers(self, row: int) -> tuple[Ledger, ...]:
         """The ledgers of a row: of every step, or one for all where nothing changes."""
         known = self.every.conditioning.ledgers

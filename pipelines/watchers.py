@@ -16,6 +16,8 @@ from torch import Tensor
 from pipelines.capture import Capture, columns
 from pipelines.ledger import Ledger, Phrase
 from pipelines.places import coarse_weights, place_weights
+from pipelines.techniques.edit import Live
+from pipelines.techniques.live import LiveMaps
 from pipelines.watching import Columns
 from xattn.maps import Accumulator, straight
 from xattn.sites import AttentionSite
@@ -221,6 +223,42 @@ class ShareWatcher:
         """See `RowWatcher.take`."""
         layer = layer_key(self.capture, site)
         self.watched.shares.add(rows.mT, (1, rows.shape[-1]), step=self.run.before + index, layer=layer)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveWatcher:
+    """Feeds one word of one picture to the live maps, up to the last step at which an edit looks at them."""
+
+    key: tuple[int, Live]
+    row: int
+    sets: tuple[Columns, ...]
+    until: int
+    maps: LiveMaps
+    grid: int | None
+    keys: str = "text"
+    mean: bool = False
+
+    @property
+    def at(self) -> Literal["model", "edited"]:
+        """See `Watcher.at`."""
+        return self.key[1].at
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """See `Watcher.rows`."""
+        return (self.row,)
+
+    def sees(self, site: AttentionSite) -> bool:
+        """See `Watcher.sees`."""
+        return site.cross and self.grid in (None, site.downsampling)
+
+    def columns(self, index: int) -> Columns:
+        """See `Watcher.columns`."""
+        return self.sets[0 if len(self.sets) == 1 else index] if index <= self.until else ()
+
+    def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:  # noqa: ARG002
+        """See `Watcher.take`."""
+        self.maps.add(self.key, site, grid, taps[self.row, :, :, 0])
 
 
 def said_columns(ledger: Ledger, phrases: Sequence[Phrase], *, rest: bool) -> Columns:

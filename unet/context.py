@@ -38,9 +38,13 @@ class TextContext:
             if not 0 <= row < self.rows:
                 raise BadValue("rows", tuple(rows), f"indices from 0 to {self.rows - 1}")
         kept: dict[str, dict[str, KeyValue]] = {}
+        run = range(rows[0], rows[0] + len(rows)) if rows else range(0)
         for site, sources in self.sites.items():
             kept[site] = {}
             for name, (key, value) in sources.items():
+                if tuple(rows) == tuple(run):  # neighbours: nothing need be copied
+                    kept[site][name] = KeyValue(key[run.start : run.stop], value[run.start : run.stop])
+                    continue
                 index = torch.tensor(rows, dtype=torch.int64, device=key.device)
                 kept[site][name] = KeyValue(key.index_select(0, index), value.index_select(0, index))
         return TextContext(kept, len(rows), self.laid_out)

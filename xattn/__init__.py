@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pipelines.figures import overlay as overlay
     from pipelines.figures import where_sheet as where_sheet
     from pipelines.figures import write_figure as write_figure
+    from pipelines.guidance.rules import ClassifierFree as ClassifierFree
+    from pipelines.guidance.rules import Projected as Projected
     from pipelines.ledger import Phrase as Phrase
     from pipelines.pipeline import Pipeline as Pipeline
     from pipelines.provenance import Provenance as Provenance
@@ -85,6 +87,7 @@ _HOME = {
     "Cancelled": "xattn.errors",
     "CannotWrite": "xattn.errors",
     "Capture": "pipelines.capture",
+    "ClassifierFree": "pipelines.guidance.rules",
     "Conflict": "xattn.errors",
     "Edit": "pipelines.techniques.edit",
     "Finished": "pipelines.results",
@@ -101,6 +104,7 @@ _HOME = {
     "Pipeline": "pipelines.pipeline",
     "Probe": "pipelines.asked",
     "Program": "xattn.program",
+    "Projected": "pipelines.guidance.rules",
     "Provenance": "pipelines.provenance",
     "Recipe": "pipelines.recipe",
     "Refine": "pipelines.techniques.refine",
@@ -146,6 +150,7 @@ __all__ = [
     "Cancelled",
     "CannotWrite",
     "Capture",
+    "ClassifierFree",
     "Conflict",
     "Edit",
     "Finished",
@@ -162,6 +167,7 @@ __all__ = [
     "Pipeline",
     "Probe",
     "Program",
+    "Projected",
     "Provenance",
     "Recipe",
     "Refine",

@@ -14,23 +14,34 @@ from xattn.sites import Role
 
 
 class Guide:
-    """Made anew for every run. `scales` is w of each image; where all are 1, no rows of the negative prompt run."""
+    """Made anew for every pass of a run. `scales` is w of each image; where all are 1, nothing is guided.
 
-    def __init__(self, rule: Rule, scales: Sequence[float]) -> None:
+    steps: how many run
+    """
+
+    def __init__(self, rule: Rule, scales: Sequence[float], steps: int) -> None:
         self._rule = rule
         self._scale = torch.tensor(list(scales), dtype=torch.float32).view(-1, 1, 1, 1)
-        self._guided = any(scale != 1.0 for scale in scales)
+        self._any = any(scale != 1.0 for scale in scales)
+        self.guided = rule.steps(steps) if self._any else range(0)
+        """The steps at which rows of the negative prompt run, counted from 0."""
         self._running: Tensor | None = None
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """The rows that an image needs, in the order in which they run."""
-        return ("uncond", "cond") if self._guided else ("cond",)
+        """The rows that an image needs, in the order in which they run; at steps without guidance "cond" alone.
+
+        They are the same for all passes of a run, also for one that is too short to have a guided step.
+        """
+        return ("uncond", "cond") if self._any else ("cond",)
 
     def __call__(self, predicted: Mapping[Role, Tensor]) -> Tensor:
-        """One prediction an image, [images, channels, height, width], of this step; steps come in order."""
+        """One prediction an image, [images, channels, height, width], of this step; steps come in order.
+
+        predicted: of the rows that ran; without "uncond" there is nothing to guide by
+        """
         cond = predicted["cond"]
-        if not self._guided:
+        if "uncond" not in predicted:
             return cond
         uncond = predicted["uncond"]
         # the scale is float32: so is the arithmetic, at least, and the answer is what the UNet's was

@@ -21,7 +21,7 @@ PUBLIC = [
     "Alignment", "Inject", "LocalBlend", "Refine", "Replace", "Reweight",
     "PaintMap", "PaintWithWords", "Region", "Regions", "NegPip",
     "Box", "Edit", "Here", "Phrase", "Strength", "Window", "WordMap", "check_strength", "check_word",
-    "Asset", "AttentionMaps", "Capture", "Upscale", "batch", "contact_sheet", "overlay",
+    "Asset", "AttentionMaps", "Capture", "ClassifierFree", "Projected", "Upscale", "batch", "contact_sheet", "overlay",
     "Probe", "Where", "where_sheet", "write_figure",
     "BadModel", "BadValue", "Cancelled", "CannotWrite", "Conflict", "NonFinite",
     "UnknownName", "UnknownWord", "Unsupported", "XattnError",

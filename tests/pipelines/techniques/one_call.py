@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from pipelines.ledger import Ledger, Token, Word
-from pipelines.plan import rows_for
 from pipelines.programs import Drawn, Programs, Setting
 from pipelines.recipe import Recipe
+from pipelines.running import rows_for
 from pipelines.techniques import Edit
 from xattn.lower import run
 from xattn.program import StepProgram
