@@ -31,6 +31,8 @@ from xattn.parts import (
 )
 from xattn.space import Space
 
+ANOTHER = "Keep one of them, or give them other rows, heads, sites or steps"
+
 
 def check(parts: Sequence[Part], space: Space) -> None:
     """Raise Conflict for the first two parts, in list order, that cannot both hold."""
@@ -40,7 +42,7 @@ def check(parts: Sequence[Part], space: Space) -> None:
             continue
         why = _override(first, second) or _same_source(first, second, space, shared)
         if why:
-            raise Conflict(f"{_capital(first.name)} and {second.name} cannot both hold on the same lanes: {why}.")
+            raise Conflict(f"{_capital(first.name)} and {second.name} cannot both hold: {why}.")
 
 
 def lanes_of(part: Part, space: Space) -> tuple[int, ...]:
@@ -122,9 +124,9 @@ def _override(first: Part, second: Part) -> str | None:
         if not isinstance(one, Replace):
             continue
         if not isinstance(other, Watch | WatchRows):
-            return "one puts something else in the place of attention. Give them other rows, heads or steps"
+            return f"one puts something else in the place of attention. {ANOTHER}"
         if other.at != "model" and isinstance(one.how, Tensor):
-            return 'a kept output has no probabilities to read. Read them at "model", or on other lanes'
+            return 'a kept output has no probabilities to read. Read them at "model", or in other rows or heads'
     return None
 
 
@@ -159,7 +161,7 @@ def _two_mixes(first: Part, second: Part, space: Space, shared: set[int]) -> str
         rows = [position for position, lane in enumerate(lanes) if lane in shared]
         taken[place] = (alpha if alpha.shape[0] == 1 else alpha[rows]).any(dim=0).cpu()
     if bool((taken[0] & taken[1]).any()):
-        return "both take the map of one token from elsewhere. Give each its own words"
+        return f"both take the map of one token from elsewhere. {second.instead or first.instead or ANOTHER}"
     return None
 
 
@@ -176,7 +178,8 @@ def _score(first: Part, second: Part) -> str | None:
     """A part on scores, and a mix or map that leaves no scores for it to act on."""
     for one, other in _scores_first(first, second):
         if isinstance(other, Mix) and full(other):
-            return f"{one.name} acts on scores that {other.name} throws away. Bias the source's lanes instead"
+            why = f"{one.name} acts on scores that {other.name} throws away"
+            return f"{why}. Give it to the source instead, or give the two other steps"
     late = renormalises(second) or isinstance(second, Bias | KeyScale | QueryTransform | Route)
     if late and (isinstance(first, TokenMap) or (isinstance(first, Mix) and first.matrix is not None)):
         return f"scores come before the probabilities that {first.name} rearranges. Put {second.name} before it"
@@ -192,10 +195,10 @@ def _scores_first(first: Part, second: Part) -> Iterator[tuple[Part, Part]]:
 def _renormalise(first: Part, second: Part) -> str | None:
     if not renormalises(second):
         if renormalises(first) and isinstance(second, Mix):
-            return "the other words of a mixed map cannot be renormalised. Set the map without it"
+            return "the other words of a mixed map cannot be renormalised. Do not renormalise, or give them other steps"
         return None
     if isinstance(first, Mix):
-        return "the other words of a mixed map cannot be renormalised. Set the map without it"
+        return "the other words of a mixed map cannot be renormalised. Do not renormalise, or give them other steps"
     if isinstance(first, SetMap | GainMap | MoveMap):
         return f"renormalising the other words would undo {first.name}. Put it first, or do not renormalise"
     return None

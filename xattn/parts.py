@@ -107,6 +107,7 @@ class Mix:
 
     source: a lane for each lane of `on`. matrix: [K_source, K] or None for the identity. alpha: a number, [K] or
         [lanes, K]. The source is taken as the parts before this one have built it.
+    instead: what an error advises where another mix takes the same token
     """
 
     source: tuple[int, ...]
@@ -115,6 +116,7 @@ class Mix:
     on: LaneSet = None
     keys: str | None = None
     name: str = "a mix"
+    instead: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

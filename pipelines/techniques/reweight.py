@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipelines.ledger import Phrase
@@ -18,6 +18,10 @@ from xattn.errors import BadValue, UnknownName
 if TYPE_CHECKING:
     from pipelines.techniques.here import Here
     from xattn.parts import Part
+
+
+AFTER = 'Scale the map that the other has taken over: a reweight with of="own", after it in the list'
+"""What helps where another edit takes the word's map from the source too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,10 @@ class Reweight(Edit):
         columns = here.columns(self.word)
         parts: list[Part] = []
         if self.published:
-            parts.append(Mix(here.source_lanes, on=here.lanes, name=here.name))
+            parts.append(Mix(here.source_lanes, on=here.lanes, name=here.name, instead=AFTER))
         elif self.of == "source":
             theirs = here.source_columns(self.word)
             link = Link("paired", "", "", theirs, columns)
-            parts.append(here.from_source(dict(link.shares())))
+            parts.append(replace(here.from_source(dict(link.shares())), instead=AFTER))
         parts.append(TokenDiagonal(columns, here.value(self.scale), on=here.lanes, name=here.name))
         return parts

@@ -29,7 +29,7 @@ CONFLICTS: dict[str, tuple[Space, Callable[[], list[Part]], str]] = {
     "set and set of one token": (
         TEXT,
         lambda: [p.SetMap((1, 2), RAMP, name='the set map of "red fox"'), p.SetMap((2,), RAMP, name='that of "fox"')],
-        'The set map of "red fox" and that of "fox" cannot both hold on the same lanes: both set the map of one token. '
+        'The set map of "red fox" and that of "fox" cannot both hold: both set the map of one token. '
         "Keep one of them, or use a gain.",
     ),
     "two mixes of one token": (
@@ -46,7 +46,7 @@ CONFLICTS: dict[str, tuple[Space, Callable[[], list[Part]], str]] = {
     "an override with anything else": (
         SELF,
         lambda: [p.OutputField(RAMP), p.Replace("identity", on=(2,))],
-        "Give them other rows, heads or steps",
+        "or give them other rows",
     ),
     "reading a kept output": (
         TEXT,
@@ -56,7 +56,7 @@ CONFLICTS: dict[str, tuple[Space, Callable[[], list[Part]], str]] = {
     "a bias on a lane mixed away": (
         TEXT,
         lambda: [p.Bias(RAMP, torch.ones(6), on=(2,)), p.Mix((0, 1), on=(2, 3))],
-        "Bias the source's lanes instead",
+        "Give it to the source instead",
     ),
     "a bias after a map": (
         TEXT,
@@ -66,7 +66,7 @@ CONFLICTS: dict[str, tuple[Space, Callable[[], list[Part]], str]] = {
     "renormalising on a mixed lane": (
         TEXT,
         lambda: [p.Mix((0, 1), alpha=0.5, on=(2, 3)), p.SetMap((1,), RAMP, renormalise=True)],
-        "Set the map without it",
+        "Do not renormalise, or give them other steps",
     ),
     "renormalising after a gain": (
         TEXT,
@@ -86,12 +86,19 @@ CONFLICTS: dict[str, tuple[Space, Callable[[], list[Part]], str]] = {
 }
 
 
+REMEDIES = ("Choose", "Do", "Give", "Keep", "Put", "Read", "Scale")
+"""What the last sentence of a conflict begins with: it tells the reader to do something."""
+
+
 @pytest.mark.parametrize("name", CONFLICTS)
 def test_parts_that_cannot_both_hold_are_refused_with_a_remedy(name: str) -> None:
     space, parts, says = CONFLICTS[name]
     with pytest.raises(Conflict) as error:
         compose(parts(), space)
     assert says in str(error.value)
+    problem, remedy = str(error.value).removesuffix(".").rsplit(". " if ". " in str(error.value) else ": ", 1)
+    assert problem
+    assert remedy.split()[0] in REMEDIES, remedy
 
 
 @pytest.mark.parametrize("name", CONFLICTS)

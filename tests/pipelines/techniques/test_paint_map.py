@@ -203,7 +203,7 @@ def test_painting_the_same_word_twice_is_a_conflict_and_two_words_are_none() -> 
     left, right = Box(0, 0, 0.5, 1), Box(0.5, 0, 1, 1)
     first = PaintMap("ice cream", "set", left, id="sweet")
     with pytest.raises(
-        Conflict, match=r'paint map "sweet" and the paint map of "cream" cannot both hold .* or use a gain'
+        Conflict, match=r'paint map "sweet" and the paint map of "cream" cannot both hold: .* or use a gain'
     ):
         Call([first, PaintMap("cream", "set", right)])
     shape, field = painted((5, 7))

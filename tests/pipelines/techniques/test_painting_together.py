@@ -61,7 +61,7 @@ def test_several_in_one_run_are_what_the_explicit_backend_draws(
 CANNOT: dict[str, tuple[tuple[Edit, ...], str]] = {
     "set and set": (
         (PaintMap("fox", "set", LEFT), PaintMap("a fox", "set", PAINTED)),
-        r'paint map of "fox" and the paint map of "a fox" cannot both hold .* Keep one of them, or use a gain',
+        r'paint map of "fox" and the paint map of "a fox" cannot both hold: .* Keep one of them, or use a gain',
     ),
     "set and set of what both reach": (
         (PaintMap("fox", "set", LEFT, reach="after"), PaintMap("cat", "set", PAINTED)),
@@ -69,7 +69,7 @@ CANNOT: dict[str, tuple[tuple[Edit, ...], str]] = {
     ),
     "the others of a replaced map": (
         (Replace(), PaintMap("fox", "set", LEFT, renormalise="others")),
-        r"of a mixed map cannot be renormalised\. Set the map without it",
+        r"of a mixed map cannot be renormalised\. Do not renormalise, or give them other steps",
     ),
     "two that share a row out": (
         (PaintMap("fox", "add", LEFT, renormalise="others"), PaintMap("cat", "move", scale=0.5, renormalise="softmax")),

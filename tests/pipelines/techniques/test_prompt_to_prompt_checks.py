@@ -18,6 +18,7 @@ from xattn.errors import BadValue, Conflict, UnknownName, UnknownWord, XattnErro
 
 SOURCE = Recipe("a fox on purple", seed=1, num_inference_steps=4, guidance_scale=4.0)
 TARGET = replace(SOURCE, prompt="a dog on purple", source=SOURCE)
+WHOLE = Window()
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,10 @@ def test_what_cannot_be_is_refused_where_it_is_made(
         ((Reweight("dog", 2.0, of="source"),), UnknownWord, 'The source\'s prompt has no word "dog"'),
         ((Inject(published=True),), BadValue, "a quarter of the latent's side"),
         ((LocalBlend(("dog",), published=True),), BadValue, "a quarter of the latent's side"),
-        ((Replace(), Refine()), Conflict, "both take the map of one token"),
+        ((Replace(), Refine()), Conflict, "both take the map of one token from elsewhere. Keep one of them, or give"),
+        ((Replace(), Reweight("purple", 2.0, of="source")), Conflict, 'reweight with of="own", after it in the list.'),
+        ((Reweight("purple", 2.0, of="source"), Refine()), Conflict, 'reweight with of="own", after it in the list.'),
+        ((Inject(), Inject(window=WHOLE)), Conflict, "or give them other rows, heads, sites or steps."),
     ],
 )
 def test_what_does_not_fit_is_told_before_the_first_step(
