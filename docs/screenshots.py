@@ -28,6 +28,12 @@ SIZES = {"wide": (1366, 900), "narrow": (390, 844)}
 PATIENCE = 300_000
 STROKES = (0.16, 0.23, 0.30)
 """Where the brush goes down the picture, as fractions across."""
+LANE = """() => {
+  const viewer = document.querySelector(".xv").xattnViewer;
+  viewer.mode("look");
+  viewer.select({ step: 12, layers: ["mid_block.attentions.0.transformer_blocks.0.attn2"], head: 1 });
+}"""
+"""One step, layer and head, whose scores are shown."""
 
 
 @contextmanager
@@ -59,6 +65,8 @@ class Tour:
 
     def shot(self, state: str, *, whole: bool = True) -> None:
         """A PNG of the page."""
+        if not whole:
+            self.page.evaluate("scrollTo(0, 0)")
         self.page.wait_for_timeout(250)
         self.page.screenshot(path=self._folder / f"{state}-{self._name}.png", full_page=whole)
 
@@ -87,6 +95,14 @@ class Tour:
         self.page.fill("#prompt textarea", prompt)
         self.page.locator("#seed textarea, #seed input").first.fill(seed)
         self.page.check("#lock input")
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """From one place of the picture to another."""
+        self.page.mouse.move(*self.place(*start))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.place(*end), steps=6)
+        self.page.mouse.up()
+        self.page.wait_for_timeout(200)
 
     def brush(self, *, watch: Any = None) -> None:
         """Paint fox on the left; `watch` is called as the brush goes."""
@@ -128,6 +144,13 @@ def tour(browser: Browser, address: str, folder: Path, theme: str, size: str) ->
     page.mouse.click(*here.place(0.45, 0.45))
     page.wait_for_timeout(500)
     here.shot("4-see")
+    page.evaluate(LANE)
+    page.wait_for_timeout(300)
+    page.locator(".xv-toggle", has_text="Begin and end").click()
+    page.mouse.click(*here.place(0.5, 0.5))
+    page.wait_for_timeout(500)
+    here.shot("4-see-one-head")
+    page.evaluate("document.querySelector('.xv').xattnViewer.select({ step: null, layers: null, head: null })")
     page.evaluate("document.querySelector('.xv').xattnViewer.mode('words')")
     here.shot("5-words")
     here.brush()
@@ -137,6 +160,22 @@ def tour(browser: Browser, address: str, folder: Path, theme: str, size: str) ->
     page.locator("#target textarea, #target input").first.fill("a panda on purple")
     page.wait_for_selector(".pair.replaced")
     here.shot("8-replace")
+    page.click("#clear-edits")
+    page.evaluate("document.querySelector('.xv').xattnViewer.mode('regions')")
+    here.drag((0.05, 0.2), (0.45, 0.8))
+    page.locator(".xv-regions input").last.fill("a panda on purple")
+    page.keyboard.press("Tab")
+    here.drag((0.55, 0.2), (0.95, 0.8))
+    page.locator(".xv-regions input").last.fill("a fox on purple")
+    page.keyboard.press("Tab")
+    page.wait_for_selector(".edit")
+    here.shot("8-regions")
+    page.click("#clear-edits")
+    page.click("#begin-with > button, #begin-with .label-wrap")
+    page.locator(".begin-button", has_text="Use the shown one").click()
+    page.wait_for_selector(".begin-picture")
+    here.shot("8-begin")
+    page.locator(".begin-button", has_text="Remove").click()
     here.area("keep")
     here.shot("9-keep")
     here.area("make")

@@ -6,6 +6,7 @@ Gradio takes two seconds of a processor to import, on a cold disk far longer. No
 from __future__ import annotations
 
 import errno
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,6 +46,8 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.over = threading.Event()
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         super().__init__(address, _Answers)
 
 
@@ -85,7 +88,7 @@ def _bound(host: str, port: int | None) -> _Server:
     wanted = PORTS if port is None else (port,)
     for number in wanted:
         try:
-            return _Server((host, number))
+            return _Server((host.strip("[]"), number))
         except OSError as error:
             if error.errno not in _TAKEN:
                 raise BadValue("--host", host, "an address of this machine", str(error)) from error

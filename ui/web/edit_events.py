@@ -13,7 +13,18 @@ from pipelines.ledger import word_key
 from ui.web.begin import read_picture, thumbnail
 from ui.web.colors import word_colors
 from ui.web.edit_list import shown_list
-from ui.web.edits import Doc, edited_recipe, only_words, painted, read_list, regioned, reworded, weighed, word_of
+from ui.web.edits import (
+    Doc,
+    edited_recipe,
+    only_words,
+    painted,
+    read_list,
+    regioned,
+    reworded,
+    still_painted,
+    weighed,
+    word_of,
+)
 from ui.web.page import Page
 from ui.web.runs import Run, png
 from ui.web.studio import Happening, Studio
@@ -54,8 +65,11 @@ class EditEvents:
             trigger_mode="always_last",
             **fast,
         )
-        edit.list.edited(self.listed, [page.run], [edit.edits, page.status], trigger_mode="always_last", **fast)
-        edit.clear.click(self.clear, [page.run], [edit.target, edit.blend, edit.weights, *studio_list], **fast)
+        listed = [edit.edits, page.status, edit.painted]
+        edit.list.edited(self.listed, [page.run, edit.painted], listed, trigger_mode="always_last", **fast)
+        cleared = [edit.target, edit.blend, edit.weights, *studio_list, edit.painted]
+        # what is painted and boxed goes in the browser, without an event that would come in between
+        edit.clear.click(self.clear, [page.run], cleared, js="(run) => (window.xattnErase?.(), run)", **fast)
         edit.draw.click(
             self.draw,
             [edit.target, edit.edits, edit.origin, page.run],
@@ -165,20 +179,21 @@ class EditEvents:
         told = [{"kind": link.kind, "source": link.source, "target": link.target} for link in links]
         return {"links": told}, *self._list(made, run)
 
-    def listed(self, shown: str | None, event: gr.EventData) -> tuple[Any, Any]:
+    def listed(self, shown: str | None, fields: dict[str, str], event: gr.EventData) -> tuple[Any, Any, Any]:
         """The list itself was changed; it shows that already."""
-        del shown
+        run = self._quiet(shown)
         try:
-            return read_list(event._data.get("edits"), self._studio.limits), gr.skip()
+            edits = read_list(event._data.get("edits"), self._studio.limits)
         except XattnError as error:
-            return gr.skip(), {"state": "failed", "text": str(error), "done": 0}
+            return gr.skip(), {"state": "failed", "text": str(error), "done": 0}, gr.skip()
+        return edits, gr.skip(), {} if run is None else still_painted(edits, fields, words_of(run))
 
     def clear(self, shown: str | None) -> tuple[Any, ...]:
         """No edits."""
         run = self._quiet(shown)
         prompt = "" if run is None else (run.recipe.source or run.recipe).prompt
         weights = {"words": []} if run is None else self._weights(run, [])
-        return prompt, "", weights, {"edits": []}, []
+        return prompt, "", weights, {"edits": []}, [], {}
 
     def choose(self, event: gr.EventData) -> tuple[Any, Any]:
         """A picture to begin with was chosen or dropped."""

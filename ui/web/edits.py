@@ -22,6 +22,11 @@ PAINTED, WEIGHED, REGIONS = "paint-", "weigh-", "regions"
 WORDS, LAYOUT, BLEND = "words", "layout", "blend"
 NEW: Doc = {"op": "set", "renormalise": "others"}
 """What a first stroke does (docs/ui.md has the measurement)."""
+SOFT: Doc = {"hard": False}
+STRENGTH = 0.7
+"""What new regions are: soft ones keep both objects of a pair more often than sharp ones (docs/control.md)."""
+_BEFORE = ("paint_map", "replace", "refine")
+"""Whose maps would be undone where a later edit made the other words share out anew (xattn.conflicts)."""
 
 
 def word_of(phrase: Phrase) -> str | list[Any]:
@@ -69,8 +74,20 @@ def painted(edits: Sequence[Doc], fields: object, words: Sequence[Phrase], limit
             continue
         made.append(edit)
     for ident, part in present.items():
-        made.append({"kind": "paint_map", "id": ident, **NEW, **part})
+        made.append({"kind": "paint_map", "id": ident, **_stroke(made), **part})
     return made
+
+
+def still_painted(edits: Sequence[Doc], fields: Mapping[str, str], words: Sequence[Phrase]) -> dict[str, str]:
+    """The painted fields, by word index, whose edit is still in the list."""
+    ids = {edit.get("id") for edit in edits}
+    return {key: png for key, png in fields.items() if f"{PAINTED}{name_of(word_of(words[int(key)]))}" in ids}
+
+
+def _stroke(edits: Sequence[Doc]) -> Doc:
+    """What a first stroke of a word does: NEW where nothing before it forbids that."""
+    before = any(edit.get("kind") in _BEFORE and edit.get("enabled") is not False for edit in edits)
+    return {"op": NEW["op"]} if before else dict(NEW)
 
 
 def field_asset(png: object, limits: Limits) -> Asset:
@@ -89,6 +106,8 @@ def field_asset(png: object, limits: Limits) -> Asset:
 
 def regioned(edits: Sequence[Doc], regions: object) -> list[Doc]:
     """With the regions as they are now, in one edit; those without a prompt wait for one. Raises BadValue."""
+    old = next((edit for edit in edits if edit.get("id") == REGIONS), SOFT)
+    strength = next((one.get("strength", 1.0) for one in old.get("regions", ())), STRENGTH)
     if not isinstance(regions, list):
         raise BadValue("regions", regions, "a list of regions")
     made = []
@@ -98,8 +117,7 @@ def regioned(edits: Sequence[Doc], regions: object) -> list[Doc]:
         prompt = str(one.get("prompt") or "").strip()
         if prompt:
             box = [float(one[side]) for side in ("left", "top", "right", "bottom")]
-            made.append({"prompt": prompt, "field": {"box": [round(side, 4) for side in box]}})
-    old = next((edit for edit in edits if edit.get("id") == REGIONS), {})
+            made.append({"prompt": prompt, "field": {"box": [round(side, 4) for side in box]}, "strength": strength})
     return _put(edits, {"kind": "regions", "id": REGIONS, **old, "regions": made}, keep=bool(made))
 
 
@@ -125,7 +143,14 @@ def reworded(edits: Sequence[Doc], kind: str, layout: bool, blend: Sequence[str]
     made = [*ahead, *(edit for edit in made if edit.get("id") != LAYOUT or keeps)]
     if same:
         made = [edit for edit in made if edit.get("id") != WORDS]
+    elif any(edit.get("id") == WORDS for edit in made):
+        # maps that are taken over leave nothing to be shared out: the list shows that the others stay
+        made = [_alone(edit) if str(edit.get("id", "")).startswith(PAINTED) else edit for edit in made]
     return _put(made, {"kind": "local_blend", "id": BLEND, "words": list(blend)}, keep=bool(blend) and not same)
+
+
+def _alone(edit: Doc) -> Doc:
+    return {name: value for name, value in edit.items() if name != "renormalise"}
 
 
 def only_words(edits: Sequence[Doc], known: Collection[str]) -> list[Doc]:

@@ -10,7 +10,7 @@ from pipelines.attention_maps import AttentionMaps
 from ui.web.colors import word_colors
 from ui.web.runs import Run
 
-HELP = "Each word's share of the attention, over all places. The rest goes to the begin-of-text token."
+HELP = "Each word's share of the attention, over all places. The rest goes to begin and end of text."
 
 
 def insight(run: Run) -> dict[str, Any] | None:

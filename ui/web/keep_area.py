@@ -29,12 +29,12 @@ def keep_area() -> KeepArea:
     with gr.Row(elem_classes="tight", equal_height=True):
         download = gr.Button("Download", variant="primary", elem_id="download", min_width=110)
         form = gr.Radio(
-            ["PNG", "JPEG", "WebP"], value="PNG", label="Form", show_label=False, elem_id="form", min_width=200
+            ["PNG", "JPEG", "WebP"], value="PNG", label="Form", show_label=False, elem_id="form", min_width=270
         )
     inside = gr.Checkbox(True, label="With its recipe inside, so that it can be drawn again", elem_id="inside")
     with gr.Row(elem_classes="tight"):
         share = gr.Button("Share as page", elem_id="share-page", min_width=110)
-        sheet = gr.Button("All words side by side", elem_id="sheet", min_width=150)
+        sheet = gr.Button("Words side by side", elem_id="sheet", min_width=150)
     gr.HTML(
         '<p class="insight-kept">A page is one file with the picture, its maps and this viewer. It opens anywhere, '
         "also on a phone, and asks no server.</p>",

@@ -17,8 +17,9 @@ from ui.web.server import ledger_function, server_functions
 from ui.web.studio import Studio
 from ui.web.viewer.component import Viewer
 
-AREAS = (("make", "Make"), ("see", "See"), ("edit", "Edit"), ("keep", "Keep"))
-"""A tab on heads is to come after See."""
+AREAS = (("make", "Make"), ("see", "See"), ("heads", "Heads"), ("edit", "Edit"), ("keep", "Keep"))
+LATER = ("heads",)
+"""Areas whose place is kept: their tab says that they come later, and leads nowhere."""
 EXAMPLES = ("a fox on purple", "a strawberry on green", "a rocket on black", "a panda on pink", "a sailboat on blue")
 
 
@@ -94,7 +95,7 @@ def build_page(studio: Studio) -> Page:
                 stop = gr.Button("Stop", elem_id="stop", size="lg")
             status = Part("status", {"state": "idle", "text": "Ctrl+Enter draws, Esc stops.", "done": 0})
         with gr.Column(elem_id="areas"):
-            Part("areas", [list(area) for area in AREAS], elem_id="area-tabs")
+            Part("areas", [[*area, area[0] in LATER] for area in AREAS], elem_id="area-tabs")
             with gr.Column(elem_id="area-make", elem_classes="area"):
                 words = Part("words", None)
                 settings, lock, dice, count, model, carried, reset = _make_area(prompt, models, limits)

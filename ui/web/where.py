@@ -104,7 +104,7 @@ def _note(run: Run, step: int | None, layers: tuple[str, ...] | None, head: int 
     assert maps is not None
     labels = {layer.name: layer.label for layer in maps.layers}
     said = [
-        "mean of heads" if head is None else f"head {head}",
+        "mean of heads" if head is None else f"head {head + 1}",  # as the scrub counts them
         "all layers" if not layers else ", ".join(labels.get(name, name) for name in layers),
         "all steps" if step is None else f"step {step}",
     ]

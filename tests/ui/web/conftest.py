@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,19 +25,21 @@ PATIENCE = 180_000
 """Milliseconds: a drawing takes two seconds, and far longer beside other work."""
 
 
-def serve(folder: Path, *arguments: str) -> Iterator[str]:
-    """`xattn ui` on a free port, and its address; ended by a signal, as Ctrl-C does."""
+@contextmanager
+def listening(folder: Path, *arguments: str, told: list[str] | None = None, **settings: str) -> Iterator[str]:
+    """`xattn ui` on a free port, and its address; ended by a signal, as Ctrl-C does. told: what it says meanwhile."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    homes = {"XATTN_CACHE": str(folder / "cache"), "GRADIO_TEMP_DIR": str(folder / "gradio"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "ui.cli", "ui", "--port", str(port), *arguments],
         cwd=folder,
-        env=environment(XATTN_CACHE=str(folder / "cache"), GRADIO_TEMP_DIR=str(folder / "gradio"), OMP_NUM_THREADS="1"),
+        env=environment(**homes, **settings),
         stderr=subprocess.PIPE,
         text=True,
     )
-    told: list[str] = []
+    told = [] if told is None else told
     reading: threading.Thread | None = None
     try:
         assert process.stderr is not None
@@ -57,6 +60,12 @@ def serve(folder: Path, *arguments: str) -> Iterator[str]:
             reading.join(10)
         if process.stderr is not None:
             process.stderr.close()
+
+
+def serve(folder: Path, *arguments: str) -> Iterator[str]:
+    """The same, for a fixture to yield from."""
+    with listening(folder, *arguments) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +152,9 @@ def open_desk(chromium: Any, address: str) -> Iterator[Callable[..., Desk]]:
     """Opens a tab, in a browser profile of its own; none may complain, or ask any other host for anything."""
     desks: list[Desk] = []
 
-    def open_one(*, width: int = 1366, height: int = 900, theme: str = "light", at: str = address) -> Desk:
+    def open_one(
+        *, width: int = 1366, height: int = 900, theme: str = "light", at: str = address, enters: bool = True
+    ) -> Desk:
         context = chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=theme, accept_downloads=True
         )
@@ -155,7 +166,8 @@ def open_desk(chromium: Any, address: str) -> Iterator[Callable[..., Desk]]:
         desk.page.on("pageerror", lambda error: note(str(error)))
         desk.page.on("request", lambda request: None if _ours(request.url, at) else note(f"asked for {request.url}"))
         desk.page.goto(at)
-        desk.page.wait_for_selector("#prompt textarea")
+        if enters:
+            desk.page.wait_for_selector("#prompt textarea")
         return desk
 
     yield open_one
@@ -176,4 +188,4 @@ def ground(image: Image.Image) -> tuple[float, float]:
     return float(columns.mean()) / pixels.shape[1], float(rows.mean()) / pixels.shape[0]
 
 
-__all__ = ["ROOT", "Desk", "ground", "serve"]
+__all__ = ["ROOT", "Desk", "ground", "listening", "serve"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -29,6 +30,7 @@ def test_it_answers_at_once_and_then_makes_way() -> None:
             target=lambda: waits.append(httpx.get(f"{early.address}starting", timeout=60).status_code)
         )
         waiting.start()
+        time.sleep(0.3)  # it asks
         with pytest.raises(BadValue, match="free"):
             Early("127.0.0.1", early.port)
     finally:

@@ -143,6 +143,12 @@ def test_painting_makes_an_edit_a_word_and_keeps_what_was_set_on_it() -> None:
     field = {"png": png_of((64, 64), (0, 0, 32, 64))}
     first = painted([], {"1": field}, ("a", "fox"), Limits())
     assert [(one["kind"], one["word"], one["op"]) for one in first] == [("paint_map", "fox", "set")]
+    assert first[0]["renormalise"] == "others"
+    two = painted(first, {"0": field, "1": field}, ("a", "fox"), Limits())
+    assert [one.get("renormalise") for one in two] == ["others", None], "two that share out anew cannot both hold"
+    taken = reworded(first, "replace", False, (), same=False)
+    assert [one.get("renormalise") for one in taken] == [None, None], "nor one after maps that are taken over"
+    assert painted(taken[:1], {"1": field}, ("a", "fox"), Limits())[1].get("renormalise") is None
     again = {"png": png_of((64, 64), (32, 0, 64, 64))}
     second = painted([first[0] | {"op": "gain", "amount": 4.0}], {"1": again}, ("a", "fox"), Limits())
     assert (second[0]["op"], second[0]["amount"]) == ("gain", 4.0)

@@ -56,6 +56,15 @@ def test_from_a_prompt_to_a_painted_picture_and_back(open_desk: OpenDesk, tmp_pa
     desk.page.wait_for_function("() => /%/.test(document.querySelector('.xv').innerText)")
     shares = [float(one) for one in re.findall(r"([\d.]+) %", desk.page.locator(".xv").inner_text())]
     assert any(abs(one - 100 * inside) < 2 for one in shares), "the bar of fox is its map's value there"
+    desk.page.wait_for_function("() => /Begin of text takes/.test(document.querySelector('.xv-meaning').textContent)")
+    stages = desk.page.locator(".xv-table thead th").all_inner_texts()
+    assert [one.split("\n")[0] for one in stages] == ["Softmax", "Sum"]
+    layer = "mid_block.attentions.0.transformer_blocks.0.attn2"
+    desk.viewer(f"viewer.select({{step: 10, layers: ['{layer}'], head: 1}})")
+    desk.page.mouse.click(*desk.place(0.5, 0.5))
+    desk.page.wait_for_selector(".xv-table [data-stage=score]")
+    assert "head 2 · mid · step 10" in desk.page.inner_text(".xv-place")
+    desk.viewer("viewer.select({step: null, layers: null, head: null})")
 
     # painted to the left, drawn again, compared
     desk.area("Edit")

@@ -145,7 +145,7 @@ CONTRAST = """() => {
   const bad = [];
   for (const node of document.querySelectorAll("#desk *")) {
     const text = [...node.childNodes].some((one) => one.nodeType === 3 && one.textContent.trim());
-    const left = ".xv, [disabled], .off, svg, select, option";
+    const left = ".xv-frame, .xv-window, [disabled], [aria-disabled], .off, svg, select, option";
     if (!text || node.closest(left) || !node.checkVisibility({ opacityProperty: true })) continue;
     const style = getComputedStyle(node);
     const front = rgb(style.color), back = behind(node);

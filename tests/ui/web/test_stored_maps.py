@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipelines.attention_maps import AttentionMaps, Made
+from pipelines.capture import Capture
+from pipelines.pipeline import Pipeline
+from tests.models import write_sd2_model
 from ui.web.stored_maps import StoredMaps
+from ui.web.viewer import pack
 from xattn.errors import BadValue, UnknownName
 from xattn.sites import AttentionSite
 
@@ -131,3 +136,18 @@ def test_lengths_of_axes_that_were_not_kept_are_means() -> None:
     assert stored.lengths.tolist() == [[[3.0]], [[3.0]]]
     with pytest.raises(BadValue, match="lengths were not kept"):
         StoredMaps.of(maps, SITES).mean(added=True)
+
+
+def test_a_run_has_one_mean_in_python_on_the_page_and_in_the_browser(tmp_path: Path) -> None:
+    pipe = Pipeline.from_pretrained(write_sd2_model(tmp_path / "unlike"))
+    sites = [site for site in pipe.model.unet.sites if site.cross]
+    assert len({site.heads for site in sites}) > 1, "layers of unlike heads, or nothing is tested"
+    capture = Capture(("fox", "red"), ("step", "layer", "head"))
+    maps = pipe("a fox on red", seed=1, num_inference_steps=2, maps=capture).maps
+    assert maps is not None
+    stored, block = StoredMaps.of(maps, sites).mean(), pack(maps, sites, keep=())
+    browser = block.bytes / 255 * np.array(block.scale).reshape(-1, *(1,) * 5)
+    for place, word in enumerate(maps.words):
+        level = maps[word].max() / 255
+        np.testing.assert_allclose(stored[place, 0, 0, 0], maps[word], rtol=0, atol=level)
+        np.testing.assert_allclose(browser[place, 0, 0, 0], maps[word], rtol=0, atol=level)

@@ -14,12 +14,12 @@ const draw = () => {
     return;
   }
   const tabs = make("div", "copies-tabs");
-  tabs.setAttribute("role", "tablist");
+  tabs.setAttribute("role", "group");
+  tabs.setAttribute("aria-label", "As what");
   list.forEach((one, index) => {
     const tab = make("button", "copies-tab", one.label);
     tab.type = "button";
-    tab.setAttribute("role", "tab");
-    tab.setAttribute("aria-selected", index === chosen ? "true" : "false");
+    tab.setAttribute("aria-pressed", index === chosen ? "true" : "false");
     tab.addEventListener("click", () => { chosen = index; draw(); });
     tabs.append(tab);
   });

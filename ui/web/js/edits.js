@@ -69,7 +69,10 @@ const fields = {
   },
   paint_with_words: (item) => [painting(item, "words"), slider("Strength", item.doc.strength ?? 0.4, 0, 3, 0.05, (value) => set(item, "strength", value), times)],
   local_blend: (item) => [slider("Threshold", item.doc.threshold ?? 0.3, 0, 1, 0.01, (value) => set(item, "threshold", value), percent)],
-  regions: (item) => [choice("Borders", item.doc.hard === false ? "soft" : "hard", [["hard", "sharp"], ["soft", "soft"]], (value) => set(item, "hard", value === "hard"))],
+  regions: (item) => [slider("Strength", item.doc.regions[0]?.strength ?? 1, 0, 1, 0.05, (value) => {
+    for (const region of item.doc.regions) region.strength = value;
+    tell();
+  }, percent), choice("Borders", item.doc.hard === false ? "soft" : "hard", [["hard", "sharp"], ["soft", "soft"]], (value) => set(item, "hard", value === "hard"))],
 };
 const windowOf = (item) => {
   const own = (item.doc.window && item.doc.window.steps) || item.steps || [0, 1];
@@ -94,6 +97,15 @@ const button = (text, label, act, disabled) => {
   made.addEventListener("click", act);
   return made;
 };
+// What was painted or boxed for an edit goes with it; without one, all of it goes.
+const nameOf = (word) => (Array.isArray(word) ? `${word[0]} (${word[1]})` : String(word));
+const erase = (doc) => {
+  const viewer = document.querySelector(".xv")?.xattnViewer;
+  if (!doc) return viewer?.erase();
+  if (String(doc.id).startsWith("paint-")) viewer?.erase([nameOf(doc.word)]);
+  if (doc.id === "regions") viewer?.eraseRegions();
+};
+window.xattnErase = () => erase(null);
 const open = new Set();
 const draw = () => {
   root.replaceChildren();
@@ -130,7 +142,7 @@ const draw = () => {
     head.append(
       button("↑", `Move ${item.title} up`, () => swap(place - 1), place === 0),
       button("↓", `Move ${item.title} down`, () => swap(place + 1), place === items.length - 1),
-      button("×", `Remove ${item.title}`, () => { items.splice(place, 1); tell(); draw(); }),
+      button("×", `Remove ${item.title}`, () => { items.splice(place, 1); erase(doc); tell(); draw(); }),
     );
     card.append(head);
     if (open.has(key)) {

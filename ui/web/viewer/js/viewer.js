@@ -79,6 +79,18 @@ function mount(host, view = null) {
       clearFields(model);
       changeRegions(model, []);
     },
+    /** Without telling: the app took these from its list itself. words: their texts; null is all, and the regions. */
+    erase(words = null) {
+      for (const [word, field] of model.fields) {
+        if (!words || words.includes(model.view.words[word]?.text)) field.values.fill(0);
+      }
+      if (!words) this.eraseRegions();
+      model.touch();
+    },
+    eraseRegions() {
+      Object.assign(model, { regions: [], region: null });
+      model.touch();
+    },
     undo: () => step(model, "undo"),
     redo: () => step(model, "redo"),
     valueAt(x, y) {

@@ -1,0 +1,177 @@
+"""Every way to edit, in a real browser, with what it does to recipe and pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.assets import Asset
+from pipelines.metadata import read_recipe
+from pipelines.recipe import Recipe
+from tests.ui.web.conftest import Desk, ground
+
+pytestmark = pytest.mark.slow
+OpenDesk = Callable[..., Desk]
+
+
+@pytest.fixture
+def desk(open_desk: OpenDesk) -> Desk:
+    """With a fox on purple, drawn."""
+    made = open_desk()
+    made.type("prompt", "a fox on purple")
+    made.type("seed", "10")
+    made.page.check("#lock input")
+    made.draw()
+    made.area("Edit")
+    return made
+
+
+def kept(desk: Desk, folder: Path) -> tuple[Recipe, NDArray[np.float64], Image.Image]:
+    """The shown picture's recipe, its pixels, and itself."""
+    folder.mkdir(exist_ok=True)
+    desk.area("Keep")
+    with desk.page.expect_download() as waiting:
+        desk.page.click("#download")
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    desk.area("Edit")
+    with Image.open(path) as image:
+        image.load()
+        return read_recipe(path), np.asarray(image.convert("RGB")).astype(np.float64), image.copy()
+
+
+def paint(desk: Desk, word: str, *strokes: tuple[float, float]) -> None:
+    """Down the picture, at each of these (across, from the top)."""
+    desk.page.locator(".weight", has_text=word).locator(".weight-paint").click()
+    desk.page.wait_for_function("() => document.querySelector('.xv').xattnViewer.state().mode === 'paint'")
+    for across, top in strokes:
+        desk.stroke((across, top), (across, top + 0.5))
+    desk.page.wait_for_selector(f".edit:has-text('{word}')")
+
+
+def titles(desk: Desk) -> list[str]:
+    """Of the edits in the list."""
+    return [str(one) for one in desk.page.locator(".edit-title b").all_inner_texts()]
+
+
+def test_one_stroke_moves_the_fox(desk: Desk, tmp_path: Path) -> None:
+    paint(desk, "fox", (0.75, 0.25))
+    desk.draw("draw-edits")
+    recipe, _, image = kept(desk, tmp_path)
+    assert recipe.edits[0].renormalise == "others"  # type: ignore[attr-defined]
+    assert ground(image)[0] > 0.55
+
+
+def test_two_painted_words_go_together_and_clear_takes_both(desk: Desk, tmp_path: Path) -> None:
+    paint(desk, "fox", (0.3, 0.25))
+    paint(desk, "purple", (0.8, 0.25))
+    assert titles(desk) == ["fox", "purple"]
+    desk.draw("draw-edits")
+    recipe, _, _ = kept(desk, tmp_path)
+    assert [edit.renormalise for edit in recipe.edits] == ["others", "none"]  # type: ignore[attr-defined]
+
+    # one goes from the list, and its paint from the picture; then all
+    desk.viewer("viewer.mode('paint')")
+    desk.page.get_by_label("Remove purple").click()
+    assert list(desk.page.evaluate("document.querySelector('.xv').xattnViewer.fields()")) == ["1"]
+    desk.page.click("#clear-edits")
+    desk.page.wait_for_function("() => !document.querySelector('.edit')")
+    assert desk.page.evaluate("document.querySelector('.xv').xattnViewer.fields()") == {}
+    paint(desk, "purple", (0.2, 0.25))
+    assert titles(desk) == ["purple"], "what was cleared does not come back with the next stroke"
+
+
+def test_regions_have_prompts_of_their_own(desk: Desk, tmp_path: Path) -> None:
+    desk.viewer("viewer.mode('regions')")
+    for left, prompt in ((0.04, "a panda on purple"), (0.56, "a strawberry on purple")):
+        desk.stroke((left, 0.2), (left + 0.4, 0.8))
+        desk.page.locator(".xv-regions input").last.fill(prompt)
+        desk.page.keyboard.press("Tab")
+        desk.page.wait_for_function("(said) => document.body.innerText.includes(said)", arg=prompt)
+    desk.draw("draw-edits")
+    recipe, _, _ = kept(desk, tmp_path)
+    (edit,) = recipe.edits
+    assert edit.kind == "regions"
+    assert [one.prompt for one in edit.regions] == ["a panda on purple", "a strawberry on purple"]  # type: ignore[attr-defined]
+    first = edit.regions[0].field  # type: ignore[attr-defined]
+    assert (first.left, first.right) == (pytest.approx(0.04, abs=0.02), pytest.approx(0.44, abs=0.02))
+    desk.page.click("#clear-edits")
+    desk.page.wait_for_function("() => document.querySelector('.xv').xattnViewer.regions().length === 0")
+
+
+def test_only_what_was_painted_is_drawn_anew(desk: Desk, tmp_path: Path) -> None:
+    before = kept(desk, tmp_path / "before")[1]
+    desk.page.click("#begin-with > button")
+    desk.page.locator(".begin-button", has_text="Use the shown one").click()
+    desk.page.wait_for_selector(".begin-picture")
+    paint(desk, "fox", (0.8, 0.25), (0.9, 0.25))
+    desk.page.check("#masked input")
+    desk.area("Make")
+    desk.type("seed", "77")
+    desk.draw()
+    recipe, after, _ = kept(desk, tmp_path / "after")
+    assert recipe.seed == 77
+    assert isinstance(recipe.mask, Asset)
+    changed = np.abs(after - before).mean(axis=2)
+    assert changed[:, :70].mean() < 4, "the left was not painted"
+    assert changed[40:90, 95:120].mean() > changed[:, :70].mean() + 1
+
+    # without the mask all of it, and a strength that says how far
+    desk.page.uncheck("#masked input")
+    box = desk.page.locator("#strength input[type=number]").first
+    box.fill("0.5")
+    box.press("Tab")
+    desk.draw()
+    recipe, _, image = kept(desk, tmp_path / "whole")
+    assert recipe.mask is None
+    assert recipe.init is not None
+    assert recipe.strength == pytest.approx(0.5)
+    assert image.size == (128, 128)
+    desk.page.locator(".begin-button", has_text="Remove").click()
+    desk.page.wait_for_function("() => !document.querySelector('.begin-picture')")
+
+
+def test_a_picture_of_ones_own_begins_and_a_broken_one_is_told(desk: Desk, tmp_path: Path) -> None:
+    Image.new("RGB", (128, 128), "orange").save(tmp_path / "orange.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
+    desk.page.click("#begin-with > button")
+    desk.page.set_input_files("#begin-file", str(tmp_path / "broken.png"))
+    desk.page.wait_for_function("() => /PNG, JPEG or WebP/.test(document.querySelector('.begin-text').textContent)")
+    desk.page.set_input_files("#begin-file", str(tmp_path / "orange.png"))
+    desk.page.wait_for_selector(".begin-picture")
+    desk.draw()
+    recipe, _, _ = kept(desk, tmp_path)
+    assert recipe.init is not None
+    assert recipe.init.width == 128
+
+
+def test_a_changed_word_changes_only_where_it_is(desk: Desk, tmp_path: Path) -> None:
+    before = kept(desk, tmp_path / "before")[1]
+    paint(desk, "fox", (0.3, 0.25))  # goes off: the changed prompt has no fox
+    desk.type("target", "a panda on purple")
+    desk.page.wait_for_selector(".pair.replaced")
+    desk.type("blend", "panda")
+    desk.page.wait_for_selector(".edit:has-text('Change only where')")
+    desk.draw("draw-edits")
+    recipe, after, _ = kept(desk, tmp_path / "after")
+    assert [edit.kind for edit in recipe.edits if edit.enabled] == ["replace", "inject", "local_blend"]
+    assert recipe.source is not None
+    changed = np.abs(after - before).mean(axis=2)
+    corners = np.concatenate([changed[:10, :10].ravel(), changed[:10, -10:].ravel()])
+    assert corners.mean() < 6, "the background is the first picture's"
+    assert changed[40:90, 40:90].mean() > 15, "a panda is no fox"
+
+
+def test_a_conflict_is_a_sentence(desk: Desk) -> None:
+    paint(desk, "fox", (0.3, 0.25))
+    paint(desk, "purple", (0.8, 0.25))
+    desk.page.get_by_label("Move purple up").click()
+    desk.page.click("#draw-edits")
+    desk.page.wait_for_function("() => document.body.dataset.state === 'failed'")
+    assert "cannot both hold" in desk.said()
+    assert "Put it first" in desk.said()
