@@ -34,11 +34,13 @@ class LiveMaps:
     _sums: dict[Key, dict[int, _Sum]] = field(default_factory=dict)
 
     def add(self, key: Key, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
-        """Take in one word's map [heads, N] of one site."""
-        seen = taps.float().mean(dim=0).view(grid)
+        """Take in one word's map [heads, N] of one site; each head counts once in the means, as in a capture."""
+        seen, heads = taps.float().sum(dim=0).view(grid), taps.shape[0]
         kept = self._sums.setdefault(key, {})
         before = kept.get(site.downsampling)
-        kept[site.downsampling] = _Sum(seen, 1) if before is None else _Sum(before.total + seen, before.count + 1)
+        kept[site.downsampling] = (
+            _Sum(seen, heads) if before is None else _Sum(before.total + seen, before.count + heads)
+        )
 
     def __contains__(self, key: Key) -> bool:
         return key in self._sums
@@ -48,11 +50,11 @@ class LiveMaps:
         return {down: one.total / one.count for down, one in self._sums[key].items()}
 
     def map(self, key: Key) -> Tensor:
-        """The mean over all sites, on the latent's grid: [height, width], bicubic, at least 0."""
-        sites = sum(one.count for one in self._sums[key].values())
+        """The mean over all heads of all sites, on the latent's grid: [height, width], bicubic, at least 0."""
+        heads = sum(one.count for one in self._sums[key].values())
         total = sum(resized(one.total, self.latent) for one in self._sums[key].values())
         assert isinstance(total, Tensor)
-        return total / sites
+        return total / heads
 
     def scaled(self, key: Key, threshold: float | None) -> Tensor:
         """`map` from 0 to 1 between its least and greatest value; 1 and 0 where a threshold is given."""
