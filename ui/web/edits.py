@@ -20,7 +20,7 @@ from xattn.errors import BadValue
 Doc = dict[str, Any]
 PAINTED, WEIGHED, REGIONS = "paint-", "weigh-", "regions"
 WORDS, LAYOUT, BLEND = "words", "layout", "blend"
-NEW: Doc = {"op": "set", "renormalise": "others"}
+NEW: Doc = {"op": "set", "amount": 4.0, "renormalise": "others"}
 """What a first stroke does (docs/ui.md has the measurement)."""
 SOFT: Doc = {"hard": False}
 STRENGTH = 0.7
@@ -87,7 +87,7 @@ def still_painted(edits: Sequence[Doc], fields: Mapping[str, str], words: Sequen
 def _stroke(edits: Sequence[Doc]) -> Doc:
     """What a first stroke of a word does: NEW where nothing before it forbids that."""
     before = any(edit.get("kind") in _BEFORE and edit.get("enabled") is not False for edit in edits)
-    return {"op": NEW["op"]} if before else dict(NEW)
+    return _alone(NEW) if before else dict(NEW)
 
 
 def field_asset(png: object, limits: Limits) -> Asset:
