@@ -118,7 +118,10 @@ class Programs:
         doing = {name: program for name, program in sites.items() if program is not None}
         if not doing:
             return None
-        return StepProgram(doing, record=partial(self._record, index), record_rows=partial(self._record_rows, index))
+        reading = {kind: [w for w in kind.watchers if self._columns(w, index)] for kind in made}
+        return StepProgram(
+            doing, record=partial(self._record, index, reading), record_rows=partial(self._record_rows, index)
+        )
 
     def keep(self, index: int, *latents: Tensor) -> tuple[Tensor, ...]:
         """Latents [images, c, h, w] after step `index`, where edits give places back to the source; masks are made of
@@ -142,15 +145,16 @@ class Programs:
                 result = tuple(_blended(some, image, source, mask) for some in result)
         return result
 
-    def _record(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
-        start = 0
-        taps = self._running.spread(taps, index)
-        for number in self._kinds[site.name].watchers:
-            watcher = self._watchers[number]
-            count = len(self._columns(number, index))
-            if count:
-                watcher.take(index, site, grid, taps[..., start : start + count])
-            start += count
+    def _record(
+        self,
+        index: int,
+        reading: Mapping[_Kind, Sequence[int]],
+        site: AttentionSite,
+        grid: tuple[int, int],
+        taps: tuple[Tensor, ...],
+    ) -> None:
+        for number, own in zip(reading[self._kinds[site.name]], taps, strict=True):
+            self._watchers[number].take(index, site, grid, own)
 
     def _record_rows(self, index: int, site: AttentionSite, grid: tuple[int, int], rows: tuple[Tensor, ...]) -> None:
         for number, own in zip(self._reading(self._kinds[site.name], index), rows, strict=True):

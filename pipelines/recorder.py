@@ -23,6 +23,7 @@ from pipelines.step_text import Further
 from pipelines.text import TextEncoder
 from pipelines.watchers import (
     LookWatcher,
+    Picked,
     ProbeWatcher,
     ShareWatcher,
     Watched,
@@ -65,7 +66,7 @@ class Recorder:
         only_steps: tuple[Kept, ...] = ("step",) if "step" in keep else ()
 
         def sums(size: tuple[int, int], keep: tuple[Kept, ...] = keep) -> Accumulator:
-            return Accumulator(size, keep=keep, reduce=capture.reduce, dtype=capture.dtype, rows=[row])
+            return Accumulator(size, keep=keep, reduce=capture.reduce, dtype=capture.dtype)
 
         size = capture.size(self._latent)
         return Watched(
@@ -107,18 +108,21 @@ class Recorder:
         # DAAM's means are made of tokens that were clamped one by one, so there each token is a set of its own.
         steps = max(len(said) for said in ledgers.values())
         sets: list[dict[tuple[int, ...], int]] = [{} for _ in range(steps)]
-        places = []
+        mean, places = self._capture.measure == "mean", []
         for watched in self._watched:
             said = ledgers[watched.row]
             own = []
             for index, known in enumerate(sets):
                 ledger = said[0 if len(said) == 1 else index]
                 words = said_columns(ledger, watched.phrases, rest=self._rest)
-                by_token = self._capture.measure == "mean"
-                tokens = [tuple((token,) for token in word) if by_token else (word,) for word in words]
-                own.append(tuple(tuple(known.setdefault(one, len(known)) for one in word) for word in tokens))
-            places.append(tuple(own))
-        return WordWatcher(self._capture, tuple(self._watched), tuple(map(tuple, sets)), tuple(places), run.before)
+                tokens = [tuple((token,) for token in word) if mean else (word,) for word in words]
+                own.append([[known.setdefault(one, len(known)) for one in word] for word in tokens])
+            places.append(own)
+        picked = tuple(
+            tuple(Picked.of_words(words, len(known), mean=mean) for words, known in zip(own, sets, strict=True))
+            for own in places
+        )
+        return WordWatcher(self._capture, tuple(self._watched), tuple(map(tuple, sets)), picked, run.before)
 
     @property
     def _rest(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -53,17 +53,39 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Picked:
+    """Which of the columns that are read for all pictures are one picture's words, in their order.
+
+    places: None is all of them. means: [columns, words], how words are made of them; None where each is one
+    """
+
+    places: slice | list[int] | None
+    means: Tensor | None
+
+    @classmethod
+    def of_words(cls, words: Sequence[Sequence[int]], count: int, *, mean: bool) -> Picked:
+        """words: of each the columns, one or, where it is the mean of its tokens, several; count: of all columns."""
+        own = [place for word in words for place in word]
+        means = _means([len(word) for word in words]) if mean else None
+        return cls(None if own == list(range(count)) else straight(own), means)
+
+    def of(self, taps: Tensor) -> Tensor:
+        """Of taps [..., all columns] one's own."""
+        return taps if self.places is None else taps[..., self.places]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class WordWatcher:
     """Reads the words of a capture in one pass.
 
     sets: at each step (or once, where the prompts never change) what is read for all pictures together
-    places: of each picture, at each step, which of the sets each word is: one, or with measure "mean" all its tokens
+    places: of each picture, at each step, which of the sets are its words
     """
 
     capture: Capture
     watched: tuple[Watched, ...]
     sets: tuple[Columns, ...]
-    places: tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
+    places: tuple[tuple[Picked, ...], ...]
     before: int
     keys: str = "text"
     mean: bool = False
@@ -89,12 +111,11 @@ class WordWatcher:
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
         """See `Watcher.take`."""
         layer = layer_key(self.capture, site)
-        for watched, steps in zip(self.watched, self.places, strict=True):
-            words = steps[0 if len(steps) == 1 else index]
-            own = [place for word in words for place in word]
-            some = taps[..., straight(own)]
-            means = None if self.capture.measure == "mass" else _means([len(word) for word in words], like=some)
-            watched.words.add(some, grid, step=self.before + index, layer=layer, combine=means)
+        for row, (watched, steps) in enumerate(zip(self.watched, self.places, strict=True)):
+            own = steps[0 if len(steps) == 1 else index]
+            watched.words.add(
+                own.of(taps[row : row + 1]), grid, step=self.before + index, layer=layer, combine=own.means
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +130,11 @@ class ProbeWatcher:
     before: int
     at: Literal["model", "edited"] = "model"
     mean: bool = False
+    means: Tensor | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        means = None if self.capture.measure == "mass" else _means([len(self.own)])
+        object.__setattr__(self, "means", means)  # frozen: once, while it is being made
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -126,9 +152,9 @@ class ProbeWatcher:
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
         """See `Watcher.take`."""
         layer = layer_key(self.capture, site)
-        means = None if self.capture.measure == "mass" else _means([len(self.own)], like=taps)
-        for watched in self.watched:
-            watched.probes[self.number].add(taps, grid, step=self.before + index, layer=layer, combine=means)
+        for row, watched in enumerate(self.watched):
+            sums = watched.probes[self.number]
+            sums.add(taps[row : row + 1], grid, step=self.before + index, layer=layer, combine=self.means)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +201,7 @@ class LookWatcher:
         # a map sums to 1 whatever the grid: layers of coarser ones would count more otherwise
         spread = math.prod(grid) / math.prod(sums.size)
         layer = layer_key(self.capture, site)
-        sums.add(rows.mT * spread, grid, step=self.run.before + index, layer=layer)
+        sums.add(rows[self.row, None].mT * spread, grid, step=self.run.before + index, layer=layer)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,7 +248,7 @@ class ShareWatcher:
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], rows: Tensor) -> None:  # noqa: ARG002
         """See `RowWatcher.take`."""
         layer = layer_key(self.capture, site)
-        self.watched.shares.add(rows.mT, (1, rows.shape[-1]), step=self.run.before + index, layer=layer)
+        self.watched.shares.add(rows[self.row, None].mT, (1, rows.shape[-1]), step=self.run.before + index, layer=layer)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,7 +284,7 @@ class LiveWatcher:
 
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:  # noqa: ARG002
         """See `Watcher.take`."""
-        self.maps.add(self.key, site, grid, taps[self.row, :, :, 0])
+        self.maps.add(self.key, site, grid, taps[0, :, :, 0])
 
 
 def said_columns(ledger: Ledger, phrases: Sequence[Phrase], *, rest: bool) -> Columns:
@@ -273,9 +299,9 @@ def said_columns(ledger: Ledger, phrases: Sequence[Phrase], *, rest: bool) -> Co
     return (*own, *others, left)
 
 
-def _means(counts: Sequence[int], like: Tensor) -> Tensor:
+def _means(counts: Sequence[int]) -> Tensor:
     """[columns, words]: each word the mean of so many columns, which stand side by side; 0 of none."""
-    means = like.new_zeros(sum(counts), len(counts), dtype=torch.float32)
+    means = torch.zeros(sum(counts), len(counts))
     start = 0
     for word, count in enumerate(counts):
         means[start : start + count, word] = 1 / max(1, count)

@@ -42,7 +42,7 @@ class Watcher(Protocol):
         """What it reads at step `index`; nothing when it is idle."""
 
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
-        """One site's answer: [rows of the batch, heads, N, sets of columns]."""
+        """One site's answer: [rows that are read, heads, N, sets of columns]."""
 
 
 class RowWatcher(Protocol):

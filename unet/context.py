@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from unet.laid_out import LaidOut
+from unet.laid_out import LaidOut, group_norm
 from xattn.errors import BadValue
+from xattn.kept import Kept
 from xattn.module import Attention, KeyValue
-from xattn.program import StepProgram
+from xattn.program import Program, StepProgram
 from xattn.sites import AttentionSite
 
 
@@ -21,12 +22,23 @@ class TextContext:
 
     `sites` maps a site's name to its sources ("text", "region:0", …), each a KeyValue of
     [rows, kv_heads, tokens, head_dim]. It is a plain value: whoever changes the prompt or the weights makes a new one.
-    `laid_out` keeps what else a run makes of the weights once.
+    `laid_out` keeps what else a run makes of the weights once, `kept` what the program at work makes of the text.
     """
 
     sites: Mapping[str, Mapping[str, KeyValue]]
     rows: int
     laid_out: LaidOut = field(default_factory=LaidOut, repr=False)
+    _kept: dict[str, tuple[Program, Kept]] = field(default_factory=dict, init=False, repr=False)
+
+    def kept(self, site: AttentionSite, program: Program) -> Kept | None:
+        """What one program makes of the text at a site, as long as no other runs there; None where gradients flow."""
+        if torch.is_grad_enabled():
+            return None
+        before, kept = self._kept.get(site.name, (None, None))
+        if kept is None or before is not program:
+            kept = Kept()
+            self._kept[site.name] = program, kept
+        return kept
 
     def at(self, site: AttentionSite) -> Mapping[str, KeyValue]:
         """The sources of one cross-attention site."""
@@ -86,12 +98,13 @@ class Stopped(Exception):
 class Pass:
     """One forward pass, as its attention sites and convolutions see it.
 
-    laid_out: how convolutions run on a CPU without gradients; None is torch's own way
+    laid_out, fused: how convolutions, and the other layers, run on a CPU without gradients; None is torch's own way
     """
 
     context: TextContext
     program: StepProgram | None
     laid_out: LaidOut | None = None
+    fused: LaidOut | None = None
 
     def spread(self, hidden_states: Tensor) -> Tensor:
         """All rows, of those that stood for all: [rows or rows / copies, …] → [rows, …]. Laid out as it was."""
@@ -100,7 +113,7 @@ class Pass:
 
     def convolve(self, conv: nn.Conv2d, image: Tensor, added: Tensor | None = None) -> Tensor:
         """`conv` of [rows, c, h, w], plus `added` [rows or 1, channels], the same at every position."""
-        if self.laid_out is None or conv._forward_hooks or conv._forward_pre_hooks:
+        if self.laid_out is None or _hooked(conv):
             made: Tensor = conv(image)
             return made if added is None else made + added[:, :, None, None]
         if added is None:
@@ -108,6 +121,20 @@ class Pass:
         if added.shape[0] > 1:
             return self.laid_out.convolve(conv, image, conv.bias) + added[:, :, None, None]
         return self.laid_out.convolve(conv, image, added[0] if conv.bias is None else conv.bias + added[0])
+
+    def normalise(self, norm: nn.GroupNorm, image: Tensor) -> Tensor:
+        """`norm` of [rows, c, h, w], laid out as it was."""
+        if self.fused is None or _hooked(norm):
+            made: Tensor = norm(image)
+            return made
+        return group_norm(norm, image)
+
+    def gated(self, proj: nn.Linear, tokens: Tensor, plain: nn.Module) -> Tensor:
+        """The first half of what `proj` makes of [.., c], times GELU of the second; `plain` does it by torch's own."""
+        if self.fused is None or _hooked(proj) or _hooked(plain):
+            made: Tensor = plain(tokens)
+            return made
+        return self.fused.gated(proj, tokens)
 
     def attend(self, attention: Attention, site: AttentionSite, hidden_states: Tensor, grid: tuple[int, int]) -> Tensor:
         """Run `attention` on [rows, h·w, channels] as the program says for `site`; `grid` is (h, w).
@@ -118,15 +145,21 @@ class Pass:
         if self.program is None:
             plain: Tensor = attention(hidden_states, sources)
             return plain
+        program = self.program.at(site.name)
         edited: Tensor = attention(
             hidden_states,
             sources,
-            self.program.at(site.name),
+            program,
             site=site,
             grid=grid,
             record=self.program.record,
             record_rows=self.program.record_rows,
+            kept=None if program is None else self.context.kept(site, program),
         )
         if self.program.stop_after == site.name:
             raise Stopped
         return edited
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)

@@ -164,6 +164,7 @@ class Packer:
     device: str | torch.device
     indices: dict[Numbers, Tensor] = field(default_factory=dict)
     picked: dict[tuple[int, Numbers], tuple[Tensor, Tensor]] = field(default_factory=dict)  # with the original: its id
+    untouched: dict[tuple[str, Tensor | None], Lanes] = field(default_factory=dict)
 
     def lanes(self, blocks: Iterable[Block]) -> tuple[Lanes, ...]:
         """One `Lanes` for each way in which scores are made, lanes in the order of their outputs."""
@@ -198,6 +199,12 @@ class Packer:
             self.indices[numbers] = torch.tensor(numbers, dtype=torch.int64, device=self.device)
         return self.indices[numbers]
 
+    def plain(self, keys: str, index: Tensor | None) -> Lanes:
+        """Lanes that nothing is done to; the same for the same lanes, so that what reads them is one product."""
+        if (keys, index) not in self.untouched:
+            self.untouched[keys, index] = Lanes(keys, q=index, k=index, v=index, out=index)
+        return self.untouched[keys, index]
+
     def _together(self, group: list[Block]) -> Lanes:
         outs = [out for block in group for out in block.out]
         order = sorted(range(len(outs)), key=outs.__getitem__)
@@ -207,14 +214,8 @@ class Packer:
             return self.index(tuple(flat[position] for position in order))
 
         first = group[0]
-        q, k, v = (
-            tuple(number for block in group for number in getattr(block, name)) for name in ("q", "k", "v")
-        )
-        ordered = tuple(q[position] for position in order)
-        follow = q == k == v and ordered == tuple(range(ordered[0], ordered[0] + len(ordered)))
         return Lanes(
             keys=first.keys,
-            span=(ordered[0], len(ordered)) if follow and len(ordered) < self.size else None,
             q=gather(block.q for block in group),
             k=gather(block.k for block in group),
             v=gather(block.v for block in group),

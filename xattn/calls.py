@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from xattn.errors import BadValue
 from xattn.functional import attend
+from xattn.kept import Kept
 from xattn.program import Lanes
 from xattn.ranges import score_range
-from xattn.tiled import working_dtype
+from xattn.tiled import promoted
 
 FAR = -3e4  # stands for −inf where a bias rides in the head dimension: e^FAR is 0, and float16 can hold it
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:
-    """query [B, H, N, D] and the key sources, each (key, value) [B, kv_heads, K, …]. Lanes are row · H + head."""
+    """query [B, H, N, D] and the key sources, each (key, value) [B, kv_heads, K, …]. Lanes are row · H + head.
+
+    kept: what earlier calls of the same program on the same texts have made of them
+    """
 
     query: Tensor
     sources: Mapping[str, tuple[Tensor, Tensor]]
     plain: str
     backend: str
     scale: float
+    kept: Kept = field(default_factory=Kept)
 
     @property
     def rows(self) -> int:
@@ -55,15 +60,24 @@ class Call:
             return tensor[lanes // self.heads, lanes % self.heads // group]
         return (tensor if group == 1 else tensor.repeat_interleave(group, dim=1)).flatten(0, 1)
 
-    def whole(self, lanes: Lanes) -> slice | None:
-        """The rows that the lanes are, where they are all heads of rows that follow each other."""
-        if lanes.span is None or lanes.span[0] % self.heads or lanes.span[1] % self.heads:
-            return None
-        first = lanes.span[0] // self.heads
-        return slice(first, first + lanes.span[1] // self.heads)
+    def layout(self, lanes: Lanes) -> tuple[int, int]:
+        """The first two axes of what is made of these lanes: (rows, H) where they are whole rows, else (1, L)."""
+        if not self.whole(lanes):
+            return (1, self.rows * self.heads if lanes.q is None else len(lanes.q))
+        return (self.rows if lanes.q is None else len(lanes.q) // self.heads, self.heads)
+
+    def whole(self, lanes: Lanes) -> bool:
+        """Whether the lanes are whole rows of queries, keys and values."""
+        return self._rows(lanes) is not None
+
+    def _rows(self, lanes: Lanes) -> tuple[slice | Tensor, ...] | None:
+        """The rows of q, k and v, where all three are all heads of some: these need no gathering head by head."""
+        rows = tuple(self.kept.rows(index, self.heads) for index in (lanes.q, lanes.k, lanes.v))
+        whole = tuple(some for some in rows if some is not None)
+        return whole if len(whole) == len(rows) else None
 
     def attend(self, lanes: Lanes) -> Tensor:
-        """The fused call of these lanes: [B, H, N, value_dim] where queries are whole rows, else [1, L, N, …]."""
+        """The fused call of these lanes: [*layout(lanes), N, value_dim]."""
         if lanes.plain:
             key, value = self.source(lanes.keys)
             return attend(self.query, key, value, scale=self.scale, backend=self.backend)
@@ -72,7 +86,7 @@ class Call:
         return self.mixed(lanes, self._transformed(lanes))
 
     def mixed(self, lanes: Lanes, value: Tensor) -> Tensor:
-        """softmax(scores of these lanes) · value; value [·, ·, K, n] in the layout of `keys_of`."""
+        """softmax(scores of these lanes) · value; value [·, ·, K, n] in the layout of its keys."""
         query, key, bias = self.scored(lanes)
         heads = max(key.shape[1], value.shape[1])  # one of them a head a group, the other edited head by head
         key, value = (
@@ -81,33 +95,40 @@ class Call:
         return attend(query, key, value, bias=bias, scale=self.scale, backend=self.backend)
 
     def scored(self, lanes: Lanes) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Query, key and bias of these lanes, ready for a kernel: [B, H, …] or [1, L, …]."""
-        rows = self.whole(lanes)
-        if rows is not None:
-            query = self.query[rows]
-        else:
-            query = self.query if lanes.q is None else self.pick(self.query, lanes.q)[None]
-        if lanes.transform is not None:
-            query = lanes.transform(query.flatten(0, 1)).unflatten(0, query.shape[:2])
-        key = self._laid_out(self.source(lanes.keys)[0], lanes.k, lanes)
+        """Query, key and bias of these lanes, ready for a kernel: [*layout(lanes), …]."""
+        query = self.queries(lanes)
         bias = None
         if lanes.bias:
+            key = self._laid_out(self.source(lanes.keys)[0], 1, lanes)
             fields = self._fields(lanes, query, key)
             if lanes.keys == "self":  # N×N is never made: the bias becomes extra head dimensions
                 return self._widened(lanes, query, key, fields)
             bias = _mask(fields, [tokens for _, tokens in lanes.bias])
             bias = _spread(bias, query.shape[:2]).to(query.dtype)
-        return query, self._scaled(lanes, key), bias
+        return query, self.key(lanes), bias
 
-    def _laid_out(self, tensor: Tensor, index: Tensor | None, lanes: Lanes) -> Tensor:
-        """Keys or values beside the queries: [B, kv_heads, …] untouched where all are in order, or whole rows."""
-        rows = self.whole(lanes)
+    def queries(self, lanes: Lanes) -> Tensor:
+        """Q of these lanes, [*layout(lanes), N, D]."""
+        query = self._laid_out(self.query, 0, lanes)
+        if lanes.transform is None:
+            return query
+        transformed: Tensor = lanes.transform(query.flatten(0, 1)).unflatten(0, query.shape[:2])
+        return transformed
+
+    def key(self, lanes: Lanes) -> Tensor:
+        """K · kscale of these lanes, [rows, kv_heads, K, D] or [1, L, K, D]."""
+
+        def made() -> Tensor:
+            return self._scaled(lanes, self._laid_out(self.source(lanes.keys)[0], 1, lanes))
+
+        return self.kept.text("key", lanes, made)
+
+    def _laid_out(self, tensor: Tensor, which: int, lanes: Lanes) -> Tensor:
+        """Queries, keys or values (`which` of them) of these lanes: untouched where all are in order, or whole rows."""
+        rows = self._rows(lanes)
         if rows is not None:
-            return tensor[rows]
-        if index is None and lanes.q is None:
-            return tensor
-        picked = self.pick(tensor, index)
-        return picked[None] if lanes.q is not None else picked.unflatten(0, (self.rows, self.heads))
+            return _taken(tensor, rows[which])
+        return self.pick(tensor, (lanes.q, lanes.k, lanes.v)[which])[None]
 
     def _scaled(self, lanes: Lanes, key: Tensor) -> Tensor:
         if lanes.kscale is None:
@@ -116,10 +137,11 @@ class Call:
         return (key * factor).to(key.dtype)
 
     def _transformed(self, lanes: Lanes) -> Tensor:
-        value = self._laid_out(self.source(lanes.keys)[1], lanes.v, lanes)
-        if lanes.token is None:
-            return value
-        return turned(*_beside(lanes.token, value, self.heads))
+        def made() -> Tensor:
+            value = self._laid_out(self.source(lanes.keys)[1], 2, lanes)
+            return value if lanes.token is None else turned(*_beside(lanes.token, value, self.heads))
+
+        return self.kept.text("value", lanes, made)
 
     def _fields(self, lanes: Lanes, query: Tensor, key: Tensor) -> list[Tensor]:
         """The fields of the biases, [L|1, N]; those that want it are told the range of the scores."""
@@ -173,6 +195,13 @@ class Call:
         return grouped
 
 
+def _taken(tensor: Tensor, rows: slice | Tensor) -> Tensor:
+    """Rows of [B, heads, tokens, D]. Copied in the order in which projections leave them, tokens before heads."""
+    if isinstance(rows, slice):
+        return tensor if rows == slice(None) else tensor[rows]
+    return tensor.transpose(1, 2).index_select(0, rows).transpose(1, 2)
+
+
 def _same_within_groups(grouped: Tensor) -> bool:
     return bool((grouped == grouped[:, :, :1]).all())
 
@@ -187,19 +216,11 @@ def turned(token: Tensor, values: Tensor) -> Tensor:
     return (t[..., None] * v if t.dim() == 3 else t @ v).to(values.dtype)
 
 
-def promoted(*tensors: Tensor) -> torch.dtype:
-    """The dtype that holds them all, at least float32: numbers of a program are wider than a model's."""
-    dtype = torch.float32
-    for tensor in tensors:
-        dtype = torch.promote_types(dtype, working_dtype(tensor.dtype))
-    return dtype
-
-
 def _mask(fields: list[Tensor], tokens: list[Tensor]) -> Tensor:
     """Σ field ⊗ tokens, [L|1, N, K], where 0 · −inf is 0."""
     total: Tensor | None = None
-    for field, own in zip(fields, tokens, strict=True):
-        f, s = field[:, :, None], own[:, None, :]
+    for where, own in zip(fields, tokens, strict=True):
+        f, s = where[:, :, None], own[:, None, :]
         term = torch.where((f == 0) | (s == 0), torch.zeros((), dtype=f.dtype, device=f.device), f * s)
         total = term if total is None else total + term
     assert total is not None  # called with at least one pair

@@ -27,6 +27,7 @@ from xattn.blocks import Block, Numbers, Packer, RankBlock, parted, times
 from xattn.conflicts import check, full, keys_of, lanes_of, renormalises
 from xattn.errors import BadValue
 from xattn.identity import changes_nothing, check_part
+from xattn.kept import whole_rows
 from xattn.parts import (
     AddSource,
     Bias,
@@ -47,7 +48,7 @@ from xattn.parts import (
     Watch,
     WatchRows,
 )
-from xattn.program import Lanes, Override, Program, Reading, RowTap, Tap
+from xattn.program import Override, Program, Reading, RowTap, Tap
 from xattn.scores import biased, check_seen, hiding, scored
 from xattn.shapes import gained, left_over, moved, shared_out
 from xattn.space import Space
@@ -304,10 +305,12 @@ class _Builder:
         if part.at != "here" and part.on is None:
             return Tap(weights, part.at, keys)
         index = self.packer.index(lanes)
+        rows = None if index is None else whole_rows(lanes, self.space.heads)
         if part.at != "model":
-            stage = replace(self._stage(lanes), overrides=tuple(self.overrides))
-            return Tap(weights, stage, keys, on=index if self.overrides else None)
-        return Tap(weights, Program(lanes=(Lanes(keys, q=index, k=index, v=index, out=index),)), keys)
+            seen = set(lanes)
+            touching = (one for one in self.overrides if one.out is None or seen & set(one.out.tolist()))
+            return Tap(weights, replace(self._stage(lanes), overrides=tuple(touching)), keys, index, rows)
+        return Tap(weights, Program(lanes=(self.packer.plain(keys, index),)), keys, index, rows)
 
     def _row_tap(self, part: WatchRows) -> RowTap:
         keys = self._keys(part)

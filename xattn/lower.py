@@ -10,10 +10,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from xattn.calls import Call, promoted
+from xattn.calls import Call
 from xattn.errors import BadValue, Unsupported
+from xattn.kept import Kept
 from xattn.program import Lanes, Override, Program, Rank
-from xattn.reading import Reader, joined
+from xattn.reading import Reader
+from xattn.tiled import promoted
 
 
 def run(
@@ -24,24 +26,25 @@ def run(
     plain: str,
     backend: str = "auto",
     scale: float | None = None,
-) -> tuple[Tensor, Tensor | None]:
-    """Output [B, H, N, value_dim] of one attention call under `program`, and its taps [B, H, N, n] or None.
+    kept: Kept | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Output [B, H, N, value_dim] of one attention call under `program`, and what its taps read.
 
     query: [B, H, N, head_dim]. sources: (key, value) by source name, each [B, kv_heads, K, …]. plain: the site's own
-    source, "self" or "text". Taps are float32 (float64 for float64), in the order of the program.
+    source, "self" or "text". kept: what calls of this program on the same texts have in common; without gradients only.
+    Taps are float32 (float64 for float64), in the order of the program, each [rows, H, N, n] with all rows or those
+    that it names.
     Raises BadValue for a key source that is not there, Unsupported where an edit cannot be done here.
     """
-    call = Call(query, sources, plain, backend, query.shape[-1] ** -0.5 if scale is None else scale)
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    call = Call(query, sources, plain, backend, factor, Kept() if kept is None else kept)
     if program.unedited:
         output = call.attend(Lanes(plain))
         reader = Reader(call, program) if program.taps else None
     else:
         reader = Reader(call, program)
         output = _edited(call, program, reader)
-    if reader is None or not program.taps:
-        return output, None
-    taps = joined([reader.columns(tap, program) for tap in program.taps], dim=-1)
-    return output, taps.unflatten(0, (call.rows, call.heads))
+    return output, () if reader is None else tuple(reader.tap(tap, program) for tap in program.taps)
 
 
 def _edited(call: Call, program: Program, reader: Reader) -> Tensor:

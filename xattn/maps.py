@@ -24,6 +24,8 @@ DTYPES: dict[Dtype, int] = {"float32": 4, "float16": 2, "uint8": 1}
 """Bytes of a value."""
 LEVELS_BYTES = 8
 """What a map needs beside its values where it is not kept in float32: its lowest value and its step."""
+WAITING = 1 << 18
+"""Bytes of taps that wait to be added up together: calls on small maps cost more than their arithmetic."""
 Reduce = Literal["mean", "sum", "daam"]
 REDUCTIONS: tuple[Reduce, ...] = ("mean", "sum", "daam")
 
@@ -52,11 +54,19 @@ class Reduced:
         return _unpacked(self.stored, self.levels)
 
 
+Place = tuple[Hashable, Hashable]
+"""The step and the layer that a sum is kept under, None for an axis that is not kept."""
+
+
 @dataclass(slots=True)
 class _Slice:
-    """Sum of one step's and layer's maps [rows, heads, n, y, x], packed once nothing is added any more."""
+    """Sum of one step's and layer's maps [rows, heads, n, y, x], packed once nothing is added any more.
 
-    total: Tensor
+    shape: its (rows, heads, n); total: None while all that was added waits; count, steps: of all that was added
+    """
+
+    shape: tuple[int, int, int]
+    total: Tensor | None
     levels: Tensor | None
     count: int
     steps: set[Hashable]
@@ -65,6 +75,8 @@ class _Slice:
 class Accumulator:
     """Adds up taps over every axis that is not kept.
 
+    Small taps wait, up to `WAITING` bytes, until several can be added up at once; a result has them all.
+
     size: (height, width) that all maps are brought to: by area averaging where that is smaller than a site's grid, by
         bicubic interpolation clamped at 0 where it is larger (Tang et al. 2022, DAAM).
     keep: which of "step", "layer", "head" stay apart. By default none, so memory does not grow with steps.
@@ -72,7 +84,6 @@ class Accumulator:
         "daam", the sum over steps of the mean over layers and heads (Tang et al. 2022, "What the DAAM").
     dtype: what the result is in, and each step that is over where steps are kept. Sums that still grow are float32.
         Each map has its own scale: float16 is off by at most 2^-11 of its greatest value, uint8 by 1/510 of its range.
-    rows: the rows of the batch to keep, all when None.
     """
 
     def __init__(
@@ -82,7 +93,6 @@ class Accumulator:
         keep: Collection[Axis] = (),
         reduce: Reduce = "mean",
         dtype: Dtype = "float32",
-        rows: Collection[int] | None = None,
     ) -> None:
         if min(size) < 1:
             raise BadValue("size", size, "a height and a width of at least 1")
@@ -92,16 +102,17 @@ class Accumulator:
         if dtype not in DTYPES:
             raise BadValue("dtype", dtype, f"one of {', '.join(DTYPES)}")
         self.size, self.keep, self.reduce, self.dtype = size, frozenset(keep), reduce, dtype
-        self.rows = None if rows is None else straight(list(rows))
-        self._slices: dict[tuple[Hashable, Hashable], _Slice] = {}
+        self._slices: dict[Place, _Slice] = {}
+        self._waiting: dict[tuple[Place, tuple[int, int], Tensor | None], list[Tensor]] = {}
+        self._waiting_bytes = 0
         self._steps: dict[Hashable, None] = {}
         self._layers: dict[Hashable, None] = {}
 
     @property
     def nbytes(self) -> int:
         """Memory that the maps take now."""
-        held = [one.total for one in self._slices.values()]
-        held += [one.levels for one in self._slices.values() if one.levels is not None]
+        self._add_up()
+        held = [some for one in self._slices.values() for some in (one.total, one.levels) if some is not None]
         return sum(some.numel() * some.element_size() for some in held)
 
     def add(
@@ -113,54 +124,74 @@ class Accumulator:
         layer: Hashable = None,
         combine: Tensor | None = None,
     ) -> None:
-        """Take in taps [rows, heads, N, n] of a grid (height, width), N = height · width.
+        """Take in taps [rows, heads, N, n] of a grid (height, width), N = height · width. They may not change later.
 
         combine: [n, m], makes m maps of the n once they have their size: DAAM's mean over the tokens of a word, each
             clamped for itself
         Raises BadValue where N is not the grid's, or heads are kept but layers have different numbers of them.
         """
-        if taps.shape[2] != grid[0] * grid[1]:
-            raise BadValue("grid", grid, f"of {taps.shape[2]} places, as the taps are")
-        maps = taps.detach() if self.rows is None else taps.detach()[self.rows]
-        count = 1 if "head" in self.keep else maps.shape[1]
-        laid = maps.float().movedim(3, 2).unflatten(3, grid)
-        if "head" in self.keep:
-            pooled = _resized(laid, self.size)
-        elif self.size[0] > grid[0] or self.size[1] > grid[1]:
-            # clamping comes before the sum, as in DAAM: it is not linear
-            pooled = _resized(laid, self.size).sum(dim=1, keepdim=True)
-        else:
-            pooled = _resized(laid.sum(dim=1, keepdim=True), self.size)
-        if combine is not None:
-            pooled = torch.einsum("rhnyx,nm->rhmyx", pooled, combine.to(pooled))
-        key = (step if "step" in self.keep else None, layer if "layer" in self.keep else None)
+        rows, heads, places, n = taps.shape
+        if places != grid[0] * grid[1]:
+            raise BadValue("grid", grid, f"of {places} places, as the taps are")
+        apart = "head" in self.keep
+        shape = (rows, heads if apart else 1, n if combine is None else combine.shape[1])
+        place = (step if "step" in self.keep else None, layer if "layer" in self.keep else None)
         if "step" in self.keep and step not in self._steps:
             self._settle()
             self._steps[step] = None
         if "layer" in self.keep:
             self._layers[layer] = None
-        before = self._slices.get(key)
-        if before is None:
-            self._slices[key] = _Slice(pooled, None, count, {step})
-            return
-        if before.total.shape != pooled.shape:
-            what = f"{list(before.total.shape[:3])} as before, in rows, heads and columns"
-            raise BadValue("taps", list(pooled.shape[:3]), what, 'Keep "layer" apart or do not keep "head"')
-        whole = _unpacked(before.total, before.levels) + pooled
-        self._slices[key] = _Slice(whole, None, before.count + count, before.steps | {step})
+        one = self._slices.get(place)
+        if one is None:
+            one = self._slices[place] = _Slice(shape, None, None, 0, set())
+        elif one.shape != shape:
+            what = f"{list(one.shape)} as before, in rows, heads and columns"
+            raise BadValue("taps", list(shape), what, 'Keep "layer" apart or do not keep "head"')
+        one.count += 1 if apart else heads
+        one.steps.add(step)
+        self._waiting.setdefault((place, grid, combine), []).append(taps.detach())
+        self._waiting_bytes += taps.numel() * taps.element_size()
+        if self._waiting_bytes >= WAITING:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        for (place, grid, combine), taps in self._waiting.items():
+            maps = self._summed(taps, grid, combine)
+            one = self._slices[place]
+            one.total = maps if one.total is None else _unpacked(one.total, one.levels) + maps
+            one.levels = None
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    def _summed(self, taps: list[Tensor], grid: tuple[int, int], combine: Tensor | None) -> Tensor:
+        """The sum of taps [rows, heads, N, n] of one grid as maps [rows, heads or 1, m, y, x]."""
+        if "head" in self.keep:
+            several = torch.stack(taps, dim=1)
+        else:
+            several = (taps[0] if len(taps) == 1 else torch.cat(taps, dim=1))[:, :, None]
+        several = several.float()
+        if self.size[0] > grid[0] or self.size[1] > grid[1]:
+            # clamping comes before the sum, as in DAAM: it is not linear
+            maps = _resized(several.movedim(4, 3).unflatten(4, grid), self.size).sum(dim=1)
+        else:
+            maps = _resized(several.sum(dim=1).movedim(3, 2).unflatten(3, grid), self.size)
+        return maps if combine is None else torch.einsum("rhnyx,nm->rhmyx", maps, combine.to(maps))
 
     def result(self) -> Reduced:
         """What has been added so far; may be asked at any time. Raises BadValue while there is nothing."""
         if not self._slices:
             raise BadValue("taps", None, "added before a result is asked for")
+        self._add_up()
         steps, layers = tuple(self._steps) or (None,), tuple(self._layers) or (None,)
-        heads = max(one.total.shape[1] for one in self._slices.values())
-        like = next(iter(self._slices.values())).total
-        size = (len(steps), len(layers), like.shape[0], heads, like.shape[2])
-        stored = torch.zeros((*size, *self.size), dtype=getattr(torch, self.dtype), device=like.device)
-        levels = None if self.dtype == "float32" else torch.zeros((*size, 2), device=like.device)
+        heads = max(one.shape[1] for one in self._slices.values())
+        first = next(iter(self._slices.values()))
+        assert first.total is not None  # nothing waits
+        size, device = (len(steps), len(layers), first.shape[0], heads, first.shape[2]), first.total.device
+        stored = torch.zeros((*size, *self.size), dtype=getattr(torch, self.dtype), device=device)
+        levels = None if self.dtype == "float32" else torch.zeros((*size, 2), device=device)
         counts = torch.zeros(len(steps), len(layers), heads, dtype=torch.int64)
         for (step, layer), one in self._slices.items():
+            assert one.total is not None
             place = (steps.index(step), layers.index(layer))
             total, own = (one.total, one.levels) if one.levels is not None else _packed(one.total, self.dtype)
             share = self._share(one)
@@ -178,8 +209,9 @@ class Accumulator:
 
     def _settle(self) -> None:
         """Steps that are over do not change any more."""
+        self._add_up()
         for one in self._slices.values():
-            if one.levels is None:
+            if one.total is not None and one.levels is None:
                 one.total, one.levels = _packed(one.total, self.dtype)
 
 
@@ -213,14 +245,14 @@ def straight(numbers: list[int]) -> slice | list[int]:
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """[rows, heads, n, y, x] at another size."""
+    """[…, y, x] at another size."""
     grid = (maps.shape[-2], maps.shape[-1])
     if grid == size:
         return maps
-    flat = maps.flatten(0, 1)
+    flat = maps.flatten(0, -4)
     if size[0] <= grid[0] and size[1] <= grid[1]:
         resized = F.interpolate(flat, size, mode="area")
     else:
         resized = F.interpolate(flat, size, mode="bicubic", align_corners=False).clamp(min=0.0)
-    shaped: Tensor = resized.unflatten(0, maps.shape[:2])
+    shaped: Tensor = resized.unflatten(0, maps.shape[:-3])
     return shaped

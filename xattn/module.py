@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from xattn.errors import BadValue
 from xattn.functional import attend
+from xattn.kept import Kept
 from xattn.lower import run
 from xattn.positions import rotate
 from xattn.program import Program, Record, RecordRows
@@ -70,6 +71,7 @@ class Attention(nn.Module):
         grid: tuple[int, int] | None = None,
         record: Record | None = None,
         record_rows: RecordRows | None = None,
+        kept: Kept | None = None,
         angles: Tensor | None = None,
         bias: Tensor | None = None,
         causal: bool = False,
@@ -79,8 +81,9 @@ class Attention(nn.Module):
         sources: keys and values by source name. Cross-attention reads "text"; self-attention makes its own "self",
             beside which others may be named for a program to use.
         program: what to change and read; None is the plain call.
-        site, grid, record: where the taps of the program go: record(site, grid, taps [batch, heads, N, n]);
+        site, grid, record: where the taps of the program go: record(site, grid, taps, each [rows, heads, N, n]);
             record_rows: where its row taps go
+        kept: what calls of this program on the same texts have in common, where no gradients are wanted
         angles: [N, head_dim / 2], turn queries and, in self-attention, keys (`xattn.positions.rotary_angles`).
         bias, causal: as for `attend`; for calls without a program, whose own biases are parts of it.
         """
@@ -101,11 +104,11 @@ class Attention(nn.Module):
         else:
             if bias is not None or causal:
                 raise BadValue("bias", "given beside a program", "a part of the program")
-            output, taps = run(program, query, available, plain=self.plain_source, backend=self.backend)
-            if (taps is not None and record is not None) or (program.rows and record_rows is not None):
+            output, taps = run(program, query, available, plain=self.plain_source, backend=self.backend, kept=kept)
+            if (taps and record is not None) or (program.rows and record_rows is not None):
                 if site is None or grid is None:
                     raise BadValue("site", site, "the site (and its grid) that the recorded taps belong to")
-                if taps is not None and record is not None:
+                if taps and record is not None:
                     record(site, grid, taps)
                 if program.rows and record_rows is not None:
                     record_rows(site, grid, read_rows(program, query, available, plain=self.plain_source))

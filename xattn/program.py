@@ -40,8 +40,6 @@ class Lanes:
     transform: on the gathered queries, before the scores.
     shaped: further factors of D that depend on the probabilities: Readings that make [R, N, 1], and which of the R each
         lane takes, int64 [L] or None for all in order.
-    span: where q, k and v are the same lanes and those follow each other: the first, and how many. Known numbers, so
-        that whole rows are taken as slices, without a copy.
     """
 
     keys: str
@@ -55,7 +53,6 @@ class Lanes:
     field: Tensor | None = None
     transform: QueryTransform | None = None
     shaped: tuple[tuple[Reading, Tensor | None], ...] = ()
-    span: tuple[int, int] | None = None
 
     @property
     def plain(self) -> bool:
@@ -73,12 +70,14 @@ class Tap:
         had been built so far (its lanes and ranks count).
     keys: the key source whose tokens the weights mean; None is the site's own ("self" or "text").
     on: int64, the output lanes that are read; the others come back 0. None is all that `at` has.
+    rows: those rows of the batch, where the lanes are all heads of some: then only they come back, in this order.
     """
 
     weights: Tensor
     at: Literal["model", "edited"] | Program = "model"
     keys: str | None = None
     on: Tensor | None = None
+    rows: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -166,8 +165,8 @@ class Program:
         return not (self.lanes or self.ranks or self.overrides or self.gate is not None)
 
 
-Record: TypeAlias = Callable[[AttentionSite, tuple[int, int], Tensor], None]
-"""Takes a site, its grid (height, width) and the taps of this call, [rows, heads, N, n]."""
+Record: TypeAlias = Callable[[AttentionSite, tuple[int, int], tuple[Tensor, ...]], None]
+"""Takes a site, its grid (height, width) and what its taps read, each [rows, heads, N, n]: all rows, or `Tap.rows`."""
 
 RecordRows: TypeAlias = Callable[[AttentionSite, tuple[int, int], tuple[Tensor, ...]], None]
 """Takes a site, its grid and what its row taps read, each [rows, heads, n, K or m]."""

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from xattn.calls import Call, promoted
+from xattn.calls import Call
 from xattn.errors import BadValue, Unsupported
 from xattn.program import Lanes, Override, Program, Rank, RowTap
 from xattn.reading import BUDGET, Reader, softmax, spread_out
+from xattn.tiled import promoted
 
 QUERIES = 256
 """Queries whose rows exist at a time: 16², so that of a large picture never N×N do."""
@@ -92,10 +93,10 @@ class _Rows:
         for places in used.split(QUERIES):
             about = (self.weights[:, places] != 0).any(dim=1).nonzero()[:, 0]
             weights = self.weights[about][:, places]
-            together = max(1, BUDGET // max(1, len(places) * key.shape[1]))
+            together = max(1, BUDGET // max(1, len(places) * key.shape[2]))
             for some in chosen.split(together):
                 own = None if bias is None else bias[some][:, places]
-                probs = softmax(query[some][:, places], key[some], own, self.call.scale).to(self.dtype)
+                probs = softmax(query[some][:, places], key[some], own).to(self.dtype)
                 if field is not None:
                     probs = probs * (field if field.shape[0] == 1 else field[some])[:, places]
                 rows = self._columns(self._turned(weights @ probs, lanes.token, some))

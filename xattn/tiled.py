@@ -95,3 +95,13 @@ def future(queries: int, keys: int, ahead: int, device: torch.device) -> Tensor:
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
     """The dtype sums are kept in: float64 for float64, else float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def promoted(*tensors: Tensor) -> torch.dtype:
+    """The dtype that holds them all, at least float32: numbers of a program are wider than a model's."""
+    dtype = torch.float32
+    for tensor in tensors:
+        if tensor.dtype == dtype:
+            continue
+        dtype = torch.promote_types(dtype, working_dtype(tensor.dtype))
+    return dtype

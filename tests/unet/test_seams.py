@@ -123,7 +123,7 @@ def test_taps_come_with_their_site_and_its_real_grid(sd1):
     seen = {}
     program = StepProgram(
         {site.name: tap_of_all_tokens(tokens) for site in sd1.ours.sites if site.cross},
-        record=lambda site, grid, taps: seen.setdefault(site, (grid, taps)),
+        record=lambda site, grid, taps: seen.setdefault(site, (grid, *taps)),
     )
     watched = call(sd1.ours, inputs, program=program)
     assert torch.equal(watched, call(sd1.ours, inputs))
@@ -159,7 +159,7 @@ def test_a_loss_on_taps_reaches_the_sample_when_the_pass_stops_there(sd1):
     program = StepProgram(
         {site.name: tap_of_all_tokens(inputs.text.shape[1])},
         stop_after=site.name,
-        record=lambda _site, _grid, tapped: taps.append(tapped),
+        record=lambda _site, _grid, tapped: taps.extend(tapped),
     )
     sample = inputs.sample.requires_grad_()
     context = sd1.ours.text_context({"text": inputs.text})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
@@ -11,6 +13,7 @@ from xattn import parts as p
 from xattn.conflicts import check
 from xattn.errors import Conflict
 from xattn.identity import changes_nothing
+from xattn.program import Program
 from xattn.space import Space
 
 Lanes = tuple[int, ...] | None
@@ -19,6 +22,18 @@ seeds = st.integers(0, 2**31 - 1)
 
 def noise(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def laid_out(program: Program, taps: Sequence[Tensor], rows: int) -> Tensor | None:
+    """What the taps of a program read, side by side, [B·H, N, n]; 0 of the rows that a tap does not name."""
+    whole = []
+    for tap, read in zip(program.taps, taps, strict=True):
+        assert len(read) == (rows if tap.rows is None else len(tap.rows))
+        every = read if tap.rows is None else read.new_zeros(rows, *read.shape[1:])
+        if tap.rows is not None:
+            every[list(tap.rows)] = read
+        whole.append(every)
+    return torch.cat(whole, dim=-1).flatten(0, 1) if whole else None
 
 
 class Cases:

@@ -80,8 +80,8 @@ def test_taps_go_to_the_record_with_their_site_and_grid() -> None:
     program = compose([Watch(torch.eye(5)[:, :2])], Space(2, 4, 6, tokens={"text": 5}))
     seen: list[tuple[object, ...]] = []
     layer(hidden, text, program, site=site, grid=(2, 3), record=lambda *what: seen.append(what))
-    ((at, grid, taps),) = seen
-    assert (at, grid, taps.shape) == (site, (2, 3), (2, 4, 6, 2))  # type: ignore[attr-defined]
+    ((at, grid, (tap,)),) = seen  # type: ignore[misc]
+    assert (at, grid, tap.shape) == (site, (2, 3), (2, 4, 6, 2))  # type: ignore[attr-defined]
 
 
 def test_recording_without_a_site_is_refused() -> None:

@@ -17,6 +17,7 @@ from tests.xattn.oracle import Oracle, Problem
 from xattn import parts as p
 from xattn.compose import compose
 from xattn.functional import attend
+from xattn.kept import Kept
 from xattn.lower import run
 from xattn.parts import Part
 from xattn.program import Program
@@ -133,8 +134,7 @@ def test_each_edit_is_right_to_the_dtypes_rounding(name: str, dtype: torch.dtype
     expected, columns = Oracle(case, parts).run()
     error = {torch.float32: 2e-6, torch.bfloat16: 3e-2, torch.float16: 4e-3}[dtype]
     assert (result.double().flatten(0, 1) - expected).abs().max() <= error * (1 + expected.abs().max())
-    assert taps is not None
-    assert (taps.double().flatten(0, 1) - columns).abs().max() <= 2e-6  # explicit and float32, whatever the dtype
+    assert (taps[0].double().flatten(0, 1) - columns).abs().max() <= 2e-6  # explicit and float32, whatever the dtype
 
 
 @pytest.mark.parametrize("first", SOMETHING)
@@ -287,7 +287,28 @@ def test_gradients_flow_through_taps_and_edits() -> None:
     program = compose([p.GainMap((3,), torch.linspace(0, 1, 16)), p.Watch(torch.eye(11)[:, 3:4], "edited")], SPACE)
     assert program is not None
     result, taps = run(program, query, case.sources, plain="text")
-    assert taps is not None
-    for scalar in (result.sum(), taps.amax()):
+    for scalar in (result.sum(), taps[0].amax()):
         (gradient,) = torch.autograd.grad(scalar, query, retain_graph=True)
         assert gradient.abs().sum() > 0
+
+
+KEPT_PARTS: dict[str, Callable[[tuple[int, ...]], Part]] = {
+    **SOMETHING,
+    "tap of one row": lambda on: p.Watch(torch.eye(11)[:, 2:5], on=on),
+}
+
+
+@pytest.mark.parametrize("name", KEPT_PARTS)
+def test_what_is_kept_from_step_to_step_changes_no_bit_and_does_not_grow(name: str) -> None:
+    parts = [KEPT_PARTS[name]((2, 3)), p.Watch(torch.eye(11)[:, 2:5], "edited", on=(0, 1, 4, 5))]
+    program, case, kept = compose(parts, SPACE), problem(), Kept()
+    assert program is not None
+    sizes = []
+    for step in range(3):
+        query = case.query * (1 + step)
+        seen, columns = run(program, query, case.sources, plain="text", kept=kept)
+        expected, wanted = run(program, query, case.sources, plain="text")
+        assert torch.equal(seen, expected)
+        assert all(map(torch.equal, columns, wanted))
+        sizes.append(kept.size)
+    assert sizes[0] == sizes[1] == sizes[2] > 0

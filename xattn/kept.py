@@ -1,0 +1,70 @@
+"""What a program makes of one site's text alone: the same at every step, so made once.
+
+Keys and values of a text are made once a run, and a program stays until an edit's window opens or closes. What follows
+from the two (keys gathered, values transformed, which rows some lanes are) need not be made again at each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from xattn.asked import Asked
+from xattn.program import Lanes, Program
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """Of one program at one site. Belongs to whoever knows that keys and values of texts stay: a new one for others.
+
+    It holds the tensors and lanes that it is asked for by, so that none is taken for another.
+    """
+
+    _text: dict[tuple[str, Lanes], Tensor] = field(default_factory=dict)
+    _asked: dict[Program, Asked] = field(default_factory=dict)
+    _rows: dict[Tensor, slice | Tensor | None] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How many things are kept."""
+        return len(self._asked) + len(self._text) + len(self._rows)
+
+    def asked(self, program: Program, plain: str) -> Asked:
+        """What a program reads at a site whose own key source is `plain`."""
+        if program not in self._asked:
+            self._asked[program] = Asked(program, plain)
+        return self._asked[program]
+
+    def text(self, what: str, lanes: Lanes, make: Callable[[], Tensor]) -> Tensor:
+        """What is made of a text's keys or values for some lanes; of the picture's own, "self", made each time."""
+        if lanes.keys == "self":
+            return make()
+        if (what, lanes) not in self._text:
+            self._text[what, lanes] = make()
+        return self._text[what, lanes]
+
+    def rows(self, index: Tensor | None, heads: int) -> slice | Tensor | None:
+        """The rows that lanes int64 [L] are, where they are all heads of each: an index of the rows, else None."""
+        if index is None:
+            return slice(None)
+        if index not in self._rows:
+            self._rows[index] = _rows(index, heads)
+        return self._rows[index]
+
+
+def _rows(index: Tensor, heads: int) -> slice | Tensor | None:
+    rows = whole_rows(tuple(index.tolist()), heads)
+    if not rows:
+        return None
+    if rows == tuple(range(rows[0], rows[0] + len(rows))):
+        return slice(rows[0], rows[0] + len(rows))  # which copies nothing
+    return index[::heads] // heads
+
+
+def whole_rows(lanes: tuple[int, ...], heads: int) -> tuple[int, ...] | None:
+    """The rows that lanes row · heads + head are, where they are all heads of each in order; else None."""
+    rows = tuple(lane // heads for lane in lanes[::heads])
+    whole = tuple(row * heads + head for row in rows for head in range(heads))
+    return rows if whole == lanes else None
