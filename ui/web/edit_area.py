@@ -46,8 +46,8 @@ def edit_area(strength: gr.Slider) -> EditArea:
     )
     alignment = Part("alignment", {"links": []})
     with gr.Row(elem_classes="tight"):
-        keep_words = gr.Checkbox(True, label="Words keep their places", elem_id="keep-words", min_width=180)
-        keep_layout = gr.Checkbox(True, label="Keep the layout", elem_id="keep-layout", min_width=150)
+        keep_words = gr.Checkbox(True, label="Words keep their places", elem_id="keep-words", min_width=200)
+        keep_layout = gr.Checkbox(True, label="Keep the layout", elem_id="keep-layout", min_width=140)
     blend = gr.Textbox(
         label="Change only where these words are", placeholder="everywhere", elem_id="blend", max_length=200
     )

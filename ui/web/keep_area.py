@@ -33,8 +33,8 @@ def keep_area() -> KeepArea:
         )
     inside = gr.Checkbox(True, label="With its recipe inside, so that it can be drawn again", elem_id="inside")
     with gr.Row(elem_classes="tight"):
-        share = gr.Button("Share as page", elem_id="share-page", min_width=110)
-        sheet = gr.Button("Words side by side", elem_id="sheet", min_width=150)
+        share = gr.Button("Share as page", elem_id="share-page", size="md", min_width=110)
+        sheet = gr.Button("Words side by side", elem_id="sheet", size="md", min_width=150)
     gr.HTML(
         '<p class="insight-kept">A page is one file with the picture, its maps and this viewer. It opens anywhere, '
         "also on a phone, and asks no server.</p>",

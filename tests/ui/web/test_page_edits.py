@@ -109,17 +109,19 @@ def test_only_what_was_painted_is_drawn_anew(desk: Desk, tmp_path: Path) -> None
     desk.page.click("#begin-with > button")
     desk.page.locator(".begin-button", has_text="Use the shown one").click()
     desk.page.wait_for_selector(".begin-picture")
-    paint(desk, "fox", (0.8, 0.25), (0.9, 0.25))
+    paint(desk, "fox", (0.45, 0.3), (0.55, 0.3))
     desk.page.check("#masked input")
     desk.area("Make")
+    desk.type("prompt", "a panda on purple")
     desk.type("seed", "77")
     desk.draw()
     recipe, after, _ = kept(desk, tmp_path / "after")
     assert recipe.seed == 77
     assert isinstance(recipe.mask, Asset)
     changed = np.abs(after - before).mean(axis=2)
-    assert changed[:, :70].mean() < 4, "the left was not painted"
-    assert changed[40:90, 95:120].mean() > changed[:, :70].mean() + 1
+    outside = np.concatenate([changed[:, :20].ravel(), changed[:, 105:].ravel()])
+    assert outside.mean() < 5, "the sides were not painted"
+    assert changed[45:95, 55:73].mean() > outside.mean() + 10, "a panda's face is no fox's"
 
     # without the mask all of it, and a strength that says how far
     desk.page.uncheck("#masked input")
