@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 
 from pipelines import asked
 from pipelines.asked import Asked
+from pipelines.map_names import file_names
 from xattn.errors import BadValue, UnknownName, UnknownWord
 
 if TYPE_CHECKING:
@@ -205,8 +205,8 @@ class AttentionMaps:
         return asked.label(word)
 
     def file_name(self, word: Asked) -> str:
-        """The word as a file's name without a suffix, its own among these words."""
-        return re.sub(r"[^\w]+", "-", self.label(word)).strip("-") or f"word-{self._place(word) + 1}"
+        """The word as a file's name without a suffix, its own among these words (map_names.py)."""
+        return file_names([self.label(known) for known in self.words])[self._place(word)]
 
     # Writing
 
