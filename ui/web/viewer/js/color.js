@@ -56,9 +56,9 @@ function rampOf(color) {
 const rampCss = (color) =>
   `linear-gradient(90deg, ${Array.from({ length: 17 }, (_, index) => `rgb(${rampOf(color)[Math.round((index / 16) * 255)].join(" ")})`).join(", ")})`;
 
-/** Black or white, whichever reads better on the colour (WCAG contrast). */
+/** Black or white, whichever reads better on the colour (WCAG contrast): one of them has 4.58 and more on any. */
 function inkOn(color) {
   const [r, g, b] = hexBytes(color).map(linear);
   const luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  return (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) ? "#101014" : "#ffffff";
+  return (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) ? "#000000" : "#ffffff";
 }
