@@ -28,7 +28,7 @@ from pipelines.watchers import LiveWatcher
 from pipelines.watching import Columns, RowWatcher, Watcher
 from xattn.compose import compose
 from xattn.errors import BadValue, UnknownWord
-from xattn.parts import Part, Watch, WatchRows
+from xattn.parts import Bias, Part, Watch, WatchRows
 from xattn.program import Program, StepProgram
 from xattn.sites import AttentionSite, Role, Row
 from xattn.space import Space
@@ -210,7 +210,7 @@ class Programs:
 
     def _parts(self, kind: _Kind, index: int) -> list[Part]:
         space, running = self._space(kind, index), self._running.at(index)
-        parts: list[Part] = []
+        parts = self._hidden(space, index) if kind.cross else []
         for image, place in kind.edits:
             edit = self._edits[image, place]
             if self._open(edit, index):
@@ -225,6 +225,17 @@ class Programs:
                 lanes = space.lanes([running[row] for row in watcher.rows])
                 parts.append(Watch(weights, watcher.at, on=lanes, keys=watcher.keys))
         return parts + [self._watch_rows(number, kind, space, index) for number in self._reading(kind, index)]
+
+    def _hidden(self, space: Space, index: int) -> list[Part]:
+        """Hides what fills a row's text up to the longest text of the run, where its ledger ends before."""
+        parts: list[Part] = []
+        for place, position in self._running.at(index).items():
+            said = _said(self._pictures[self._rows[place].image], self._rows[place].role, index)
+            if len(said.ledger.tokens) < (width := space.width("text")):
+                beyond = torch.arange(width, device=space.device) >= len(said.ledger.tokens)
+                tokens = torch.zeros(width, dtype=space.dtype, device=space.device).masked_fill(beyond, -torch.inf)
+                parts.append(Bias(tokens.new_ones(space.queries), tokens, space.lanes((position,))))
+        return parts
 
     def _watch_rows(self, number: int, kind: _Kind, space: Space, index: int) -> WatchRows:
         watcher = self._row_watchers[number]

@@ -123,7 +123,9 @@ def prepare(model: Model, batch: Batch, capture: Capture | None) -> Run:
     before = 0
     for number, stage in enumerate(passes):
         chunks = max(most_chunks(recipe, model.text)[number] for recipe in recipes)
-        ledgers = _ledgers(stage, rows, chunks, model)
+        # a source reads what it reads alone, also beside a longer target
+        own = {image: most_chunks(recipes[image], model.text)[number] for image in batch.sources if image is not None}
+        ledgers = _ledgers(stage, rows, [own.get(row.image, chunks) for row in rows], model)
         further, keys = _further(stage, rows, chunks, model)
         latent, length = _cells(stage[0], model), len(model.text.ledger("").tokens)
         scheduler = scheduler_of(stage[0], model)
@@ -171,12 +173,14 @@ def _watched(capture: Capture, batch: Batch, rows: Sequence[Row], *, guided: boo
     return [places[image, capture.role] for _, image in batch.wanted]
 
 
-def _ledgers(stage: Sequence[Stage], rows: Sequence[Row], chunks: int, model: Model) -> list[tuple[Ledger, ...]]:
-    """What each row reads: at each step, or once where nothing changes."""
+def _ledgers(
+    stage: Sequence[Stage], rows: Sequence[Row], chunks: Sequence[int], model: Model
+) -> list[tuple[Ledger, ...]]:
+    """What each row reads, in so many chunks: at each step, or once where nothing changes."""
     made = []
-    for row in rows:
+    for row, count in zip(rows, chunks, strict=True):
         spoken = said(stage[row.image].planned, negative=row.role == "uncond")
-        known = {reading: model.text.ledger(reading, chunks) for reading in dict.fromkeys(spoken)}
+        known = {reading: model.text.ledger(reading, count) for reading in dict.fromkeys(spoken)}
         made.append(tuple(known[reading] for reading in spoken) if len(known) > 1 else (known[spoken[0]],))
     return made
 

@@ -73,18 +73,25 @@ class Alignment:
         """
         made = {ours: theirs for link in self.links if link.kind in kinds for ours, theirs in link.shares()}
         for chunk in range(self.target.chunks):
-            ours, theirs = _specials(self.target, chunk), _specials(self.source, chunk)
+            place, share = self._chunk(chunk)
+            ours, theirs = _specials(self.target, chunk), _specials(self.source, place)
             if begin:
-                made |= {column: tuple((one, 1.0) for one in theirs[:1]) for column in ours[:1]}
+                made |= {column: tuple((one, share) for one in theirs[:1]) for column in ours[:1]}
             if end:
                 tails = list(zip_longest(theirs[1:], ours[1:]))
                 for one, column in tails:
                     if column is not None:
-                        made[column] = () if one is None else ((one, 1.0),)
-                rest = tuple((one, 1.0) for one, column in tails if column is None and one is not None)
+                        made[column] = () if one is None else ((one, share),)
+                rest = tuple((one, share) for one, column in tails if column is None and one is not None)
                 if ours[1:]:
                     made[ours[-1]] += rest
         return made
+
+    def _chunk(self, chunk: int) -> tuple[int, float]:
+        """Which chunk of the source stands for one of the target's, and its share: its last one for all that are more,
+        evenly."""
+        last = self.source.chunks - 1
+        return (chunk, 1.0) if chunk < last else (last, 1.0 / max(1, self.target.chunks - last))
 
     def __str__(self) -> str:
         columns = [(link.source or "·", _MARKS[link.kind], link.target or "·") for link in self.links]

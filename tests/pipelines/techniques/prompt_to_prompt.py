@@ -57,6 +57,7 @@ class Control:
 
     targets: Sequence[Target]
     size: tuple[int, int]
+    source_columns: int | None = None  # the source reads so many columns; what is behind them is hidden from it
     step: int = 0
     model: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     edited: dict[tuple[int, int], Tensor] = field(default_factory=dict)
@@ -131,7 +132,10 @@ class Materialise:
             some.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             for some in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         )
-        probs = (query @ key.transpose(-1, -2) * attn.scale).softmax(-1)
+        scores = query @ key.transpose(-1, -2) * attn.scale
+        if encoder_hidden_states is not None and self.control.source_columns is not None:
+            scores[:: len(scores) // 2, :, :, self.control.source_columns :] = -torch.inf
+        probs = scores.softmax(-1)
         uncond, cond = probs.chunk(2)
         probs = torch.cat([uncond, self.control.edit(cond, encoder_hidden_states is not None)])
         out: Tensor = attn.to_out[0]((probs @ value).transpose(1, 2).flatten(2))
@@ -174,6 +178,7 @@ class Reference:
         guidance: float,
         size: tuple[int, int],
         chunks: int = 1,
+        source_columns: int | None = None,
     ) -> Tensor:
         """Final latents [1 + targets, c, height, width] of a source and its edited pictures, drawn as one batch."""
         prompts = [source, *(target.prompt for target in targets)]
@@ -184,7 +189,7 @@ class Reference:
         channels = self.unet.config.in_channels
         noise = torch.randn((1, channels, *size), generator=torch.Generator().manual_seed(seed))
         latents = noise.repeat(len(prompts), 1, 1, 1)
-        control = Control(targets, size)
+        control = Control(targets, size, source_columns)
         self.unet.set_attn_processor(Materialise(control))
         for control.step, timestep in enumerate(scheduler.timesteps):
             uncond, cond = self.unet(torch.cat([latents] * 2), timestep, context).sample.chunk(2)

@@ -241,6 +241,40 @@ def test_prompts_of_several_chunks_and_of_different_ones(tiny: Both) -> None:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
+def test_a_source_beside_a_longer_target_is_what_it_is_alone(tiny: Both) -> None:
+    longer = "a fox and a dog " + " ".join(["and a dog"] * 26)
+    nowhere = tiny.recipe("a fox on red", longer, [LocalBlend(("fox",), threshold=1.0)])
+    assert nowhere.source is not None
+    torch.testing.assert_close(tiny.ours([nowhere]), tiny.ours([nowhere.source]), rtol=0, atol=1e-4)
+
+
+def test_a_source_of_fewer_chunks_shares_its_begin_and_padding_among_the_targets(tiny: Both) -> None:
+    source, target = "a fox", "a fox and a dog " + " ".join(["and a dog"] * 26)
+    words = tiny.reference.words(target)
+    mapper, alpha = torch.zeros(154, 154), torch.zeros(154)
+    for theirs, ours in ((1, words[0][0]), (2, words[1][0])):
+        mapper[theirs, ours] = alpha[ours] = 1
+    for begin in (0, 77):
+        mapper[0, begin], alpha[begin] = 0.5, 1
+    tails = [[76], list(range(77 + 1 + len(words) - 75, 154))]
+    for tail in tails:  # of the source's tail, columns 3 to 76, in order; what is left over in the last
+        alpha[tail] = 1
+        for number, column in enumerate(range(3, 77)):
+            mapper[column, tail[min(number, len(tail) - 1)]] = 0.5
+    torch.testing.assert_close(mapper.sum(1)[:77], torch.ones(77))
+    theirs = tiny.reference.latents(
+        source,
+        [Target(target, mapper, alpha, CROSS)],
+        seed=5,
+        steps=STEPS,
+        guidance=tiny.scale,
+        size=tiny.size,
+        chunks=2,
+        source_columns=77,
+    )
+    torch.testing.assert_close(tiny.ours([tiny.recipe(source, target, [Replace()])]), theirs[1:], rtol=0, atol=1e-4)
+
+
 def test_the_source_is_the_picture_that_it_is_alone(tiny: Both) -> None:
     recipe = tiny.recipe(FOX, DOG, [Replace(), Inject(), LocalBlend(("dog",), ("fox",))])
     assert recipe.source is not None
