@@ -126,6 +126,13 @@ def checked(peers: list[Peer], dtype: str) -> dict[str, str]:
     return why
 
 
+def same_bits(peers: Sequence[Peer]) -> None:
+    """Raise AssertionError where pictures differ by a bit: watching changes none."""
+    first, *others = [peer.run(True) for peer in peers]
+    for peer, other in zip(peers[1:], others, strict=True):
+        assert np.array_equal(first, other), f"{peer.name} changed the picture"  # type: ignore[arg-type]
+
+
 def rounds(peers: list[Peer], count: int, *, whole: bool) -> dict[str, list[float]]:
     """Seconds of each peer, one a round."""
     seconds: dict[str, list[float]] = {peer.name: [] for peer in peers}
