@@ -36,13 +36,14 @@ def denoise(
     """
     # no_grad ends before each yield: a suspended generator must not leave its caller's thread without gradients
     latents = canvas.latents
-    for index, timestep in enumerate(scheduler.timesteps):
+    moments = unet.moments(scheduler.timesteps)
+    for index, (timestep, moment) in enumerate(zip(scheduler.timesteps, moments, strict=True)):
         if cancel is not None and cancel.is_set():
             raise Cancelled(f"stopped before step {index + 1} of {len(scheduler.timesteps)}")
         with torch.no_grad():
             step, text = plan.at(index), plan.text(index)
             rows, copies = plan.rows_of(canvas.seen(scheduler.scale_model_input(latents, timestep)), index)
-            predicted = unet(rows, timestep, text.context, text.added, program=step, copies=copies)
+            predicted = unet(rows, moment, text.context, text.added, program=step, copies=copies)
             guided = plan.guidance(plan.by_role(predicted, index))
             moved = scheduler.step(guided, timestep, latents, plan.generators)
             latents, expected = plan.keep(index, canvas.keep(moved, scheduler, index + 1))

@@ -6,6 +6,7 @@ from torch import Tensor, cat, nn
 
 from unet.config import CROSS_DOWN, CROSS_MID, CROSS_UP, UNetConfig
 from unet.context import Pass
+from unet.moments import Time
 from unet.resnet import Downsample, ResidualBlock, Upsample
 from unet.transformer import SpatialTransformer, Stage
 
@@ -27,7 +28,7 @@ class DownBlock(nn.Module):
         deepest = level == config.levels - 1
         self.downsamplers = nn.ModuleList([] if deepest else [Downsample(here, config.downsample_padding)])
 
-    def forward(self, hidden_states: Tensor, time: Tensor, run: Pass) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, hidden_states: Tensor, time: Time, run: Pass) -> tuple[Tensor, list[Tensor]]:
         """[rows, c_before, h, w] → the block's output and what it leaves for the way up, in the order made."""
         skips = []
         for layer, resnet in enumerate(self.resnets):
@@ -55,7 +56,7 @@ class MiddleBlock(nn.Module):
             for _ in range(2 if attends else 1)
         )
 
-    def forward(self, hidden_states: Tensor, time: Tensor, run: Pass) -> Tensor:
+    def forward(self, hidden_states: Tensor, time: Time, run: Pass) -> Tensor:
         """[rows, c, h, w] → the same."""
         hidden_states = self.resnets[0](hidden_states, time, run)
         for attention, resnet in zip(self.attentions, list(self.resnets)[1:], strict=True):
@@ -82,7 +83,7 @@ class UpBlock(nn.Module):
         self.attentions = _attentions(config, level, config.up_depths[step] if attends else (), stage, backend)
         self.upsamplers = nn.ModuleList([] if level == 0 else [Upsample(here)])
 
-    def forward(self, hidden_states: Tensor, skips: list[Tensor], time: Tensor, run: Pass) -> Tensor:
+    def forward(self, hidden_states: Tensor, skips: list[Tensor], time: Time, run: Pass) -> Tensor:
         """[rows, c_deeper, h, w] → [rows, c, h′, w′], the sides of the next skip. Takes its own skips off the end."""
         for layer, resnet in enumerate(self.resnets):
             hidden_states = resnet(cat((hidden_states, run.spread(skips.pop())), dim=1), time, run)

@@ -7,7 +7,7 @@ modules are those of diffusers' `UNet2DConditionModel`, so real checkpoints load
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,9 @@ from unet.blocks import DownBlock, MiddleBlock, UpBlock
 from unet.config import UNetConfig
 from unet.context import Added, Pass, Residuals, Stopped, TextContext
 from unet.embeddings import FeatureEmbedding, activation, wave_features
-from unet.laid_out import can_lay_out, channels_last
+from unet.laid_out import can_fuse, channels_last, gains
+from unet.moments import TOGETHER, Moment, Time
+from unet.resnet import ResidualBlock
 from unet.transformer import TransformerBlock
 from xattn.backends import get_backend
 from xattn.errors import BadValue
@@ -108,7 +110,7 @@ class UNet(nn.Module):
     def forward(
         self,
         sample: Tensor,
-        timestep: Tensor | float,
+        timestep: Tensor | float | Moment,
         context: TextContext,
         added: Added | None = None,
         program: StepProgram | None = None,
@@ -118,9 +120,10 @@ class UNet(nn.Module):
     ) -> Tensor | None:
         """The prediction for `sample` [rows, in_channels, h, w]: [rows, out_channels, h, w]; any sides.
 
-        timestep: one for all rows, or [rows]. context: from `text_context`, with as many rows. added: SDXL's pooled
-            text and sizes; required by models that have them, refused by others. program: what attention sites do
-            differently in this step; None and an empty one give the same bits. residuals: what a ControlNet adds.
+        timestep: one for all rows, or [rows], or one of `moments`. context: from `text_context`, with as many rows.
+        added: SDXL's pooled text and sizes; required by models that have them, refused by others. program: what
+            attention sites do differently in this step; None and an empty one give the same bits. residuals: what a
+            ControlNet adds.
         copies: the sample stands for so many times its rows, one set after the other (unconditional, conditional),
             each with a context of its own: what comes before the first text is then computed once for all.
         Returns None where `program.stop_after` ended the pass.
@@ -128,22 +131,40 @@ class UNet(nn.Module):
         residual's shape: where it is added).
         """
         self._check_sample(sample, context, copies)
-        self._check_timestep(timestep, context.rows)
+        if not isinstance(timestep, Moment):
+            self._check_timestep(timestep, context.rows)
         self._check_added(added, context.rows)
         self._check_program(program)
         self._check_residuals(residuals)
-        laid_out = context.laid_out if can_lay_out(self.conv_in.weight, self._convolved) else None
-        # every residual block begins with this activation
-        time = self._activation(self._time(sample, timestep, added, context.rows))
+        fused = context.laid_out if can_fuse(self.conv_in.weight) else None
+        laid_out = fused if gains(self.conv_in.weight, self._convolved) else None
+        moment = timestep if isinstance(timestep, Moment) else Moment(self._embedding(timestep))
+        time = self._time(moment, added, context.rows)
         try:
-            return self._run(sample, time, Pass(context, program, laid_out), residuals or Residuals())
+            return self._run(sample, time, Pass(context, program, laid_out, fused), residuals or Residuals())
         except Stopped:
             return None
 
-    def _run(self, sample: Tensor, time: Tensor, run: Pass, residuals: Residuals) -> Tensor:
+    def moments(self, timesteps: Tensor) -> Iterator[Moment]:
+        """The times of a run, [steps], in order, to be given as `timestep`: what depends on them alone is made ahead.
+
+        Without gradients, and some tens of steps at once.
+        """
+        blocks = [block for block in self.modules() if isinstance(block, ResidualBlock)]
+        projections = [] if self.add_embedding is not None else [block.time_emb_proj for block in blocks]
+        for some in timesteps.reshape(-1).split(TOGETHER):
+            with torch.no_grad():
+                embedded = self._embedding(some)
+                activated = self._activation(embedded)
+                projected = {one: one(activated) for one in projections}
+            for place in range(len(some)):
+                own = {one: made[place : place + 1] for one, made in projected.items()}
+                yield Moment(embedded[place : place + 1], own)
+
+    def _run(self, sample: Tensor, time: Time, run: Pass, residuals: Residuals) -> Tensor:
         if self.config.center_input_sample:
             sample = 2 * sample - 1.0
-        if time.shape[0] > 1 or residuals.down:  # rows that differ from the first block on
+        if time.rows > 1 or residuals.down:  # rows that differ from the first block on
             sample = run.spread(sample)
         layout = torch.channels_last if channels_last(sample) else torch.contiguous_format
         if run.laid_out is not None:
@@ -163,22 +184,29 @@ class UNet(nn.Module):
             hidden_states = _add_residual(hidden_states, residuals.mid, "residuals.mid")
         for block in self.up_blocks:
             hidden_states = block(hidden_states, skips, time, run)
-        predicted = run.convolve(self.conv_out, self._activation(self.conv_norm_out(hidden_states)))
+        normed = run.normalise(self.conv_norm_out, hidden_states)
+        predicted = run.convolve(self.conv_out, self._activation(normed))
         return predicted.contiguous(memory_format=layout)
 
-    def _time(self, sample: Tensor, timestep: Tensor | float, added: Added | None, rows: int) -> Tensor:
-        """The time embedding [rows, time_dim], SDXL's additions included; one row where all are the same."""
+    def _embedding(self, timestep: Tensor | float) -> Tensor:
+        """The time embedding [times, time_dim]."""
         config = self.config
-        steps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+        steps = torch.as_tensor(timestep, device=self.device).reshape(-1)
         waves = wave_features(
             steps,
             config.block_out_channels[0],
             cosine_first=config.flip_sin_to_cos,
             shift=config.freq_shift,
         )
-        time: Tensor = self.time_embedding(waves.to(sample.dtype))
+        time: Tensor = self.time_embedding(waves.to(self.dtype))
+        return time
+
+    def _time(self, moment: Moment, added: Added | None, rows: int) -> Time:
+        """The time with SDXL's additions; one row where all are the same."""
+        config, time = self.config, moment.embedding
+        # every residual block begins with this activation
         if added is None or self.add_embedding is None:
-            return time
+            return Time(self._activation(time), moment.projected)
         sizes = wave_features(
             added.time_ids.flatten(),
             config.addition_time_embed_dim,
@@ -187,7 +215,7 @@ class UNet(nn.Module):
         )
         features = torch.cat((added.text_embeds, sizes.reshape(rows, -1)), dim=-1)
         extra: Tensor = self.add_embedding(features.to(time.dtype))
-        return time + extra
+        return Time(self._activation(time + extra), {})
 
     def _check_sample(self, sample: Tensor, context: TextContext, copies: int) -> None:
         if sample.dim() != 4 or sample.shape[1] != self.config.in_channels or 0 in sample.shape:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from unet.config import UNetConfig
 from unet.context import Pass
 from unet.embeddings import activation
+from unet.moments import Time
 
 
 class ResidualBlock(nn.Module):
@@ -30,11 +31,11 @@ class ResidualBlock(nn.Module):
         self._activation = activation(config.act_fn)
         self._scale = scale
 
-    def forward(self, hidden_states: Tensor, time: Tensor, run: Pass) -> Tensor:
-        """`time` is the activated time embedding, [rows, time_dim] or one row for all."""
+    def forward(self, hidden_states: Tensor, time: Time, run: Pass) -> Tensor:
+        """See the class; `time` is this pass's."""
         act = self._activation
-        inner = run.convolve(self.conv1, act(self.norm1(hidden_states)), self.time_emb_proj(time))
-        inner = run.convolve(self.conv2, self.dropout(act(self.norm2(inner))))
+        inner = run.convolve(self.conv1, act(run.normalise(self.norm1, hidden_states)), time.of(self.time_emb_proj))
+        inner = run.convolve(self.conv2, self.dropout(act(run.normalise(self.norm2, inner))))
         shortcut = hidden_states if self.conv_shortcut is None else run.convolve(self.conv_shortcut, hidden_states)
         total: Tensor = shortcut + inner
         return total if self._scale == 1.0 else total / self._scale

@@ -24,6 +24,13 @@ class Calls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.fixture(autouse=True)
+def _tried():
+    """The operators are tried once a process; that is not counted here."""
+    for dtype in (torch.float32, torch.bfloat16):
+        assert laid_out.refusal(dtype) == ""
+
+
 def wide_convolutions(unet):
     return [conv for conv in unet.modules() if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1)]
 
@@ -117,4 +124,96 @@ def test_it_stays_off_where_it_would_not_do(make_pair, small_settings, monkeypat
         Calls() as calls,
     ):
         unet(sample, 500, unet.text_context({"text": text}))
-    assert not any(name.startswith("mkldnn") for name in calls.counts)
+    convolutions = ("mkldnn._convolution_pointwise", "mkldnn._reorder_convolution_weight")
+    forbidden = convolutions if switch == "large" else [name for name in calls.counts if name.startswith("mkldnn")]
+    assert not any(calls.counts[name] for name in forbidden)
+
+
+def a_gated_unit(dtype):
+    torch.manual_seed(0)
+    return nn.Linear(24, 96, dtype=dtype), torch.randn(2, 35, 24, dtype=dtype)
+
+
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize("few", [0, 2048], ids=["as it is", "laid out"])
+@torch.no_grad()
+def test_a_gated_unit_is_torchs_to_rounding(monkeypatch, dtype, within, few):
+    monkeypatch.setattr(laid_out, "FEW", few)
+    proj, tokens = a_gated_unit(dtype)
+    for bias in (proj.bias, None):
+        proj.bias = bias
+        hidden, gate = proj(tokens).chunk(2, dim=-1)
+        expected = hidden * nn.functional.gelu(gate)
+        torch.testing.assert_close(laid_out.LaidOut().gated(proj, tokens), expected, rtol=within, atol=within)
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(96, 32), (64, 4)])
+@torch.no_grad()
+def test_groups_of_few_channels_are_normalised_alike_and_stay_channels_last(channels, groups):
+    torch.manual_seed(0)
+    norm = nn.GroupNorm(groups, channels).to(torch.bfloat16)
+    image = torch.randn(2, channels, 6, 5, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    made = laid_out.group_norm(norm, image)
+    assert laid_out.channels_last(made)
+    torch.testing.assert_close(made, norm(image), rtol=2e-2, atol=2e-2)
+
+
+def missing(*_, **__):
+    raise AttributeError("no such operator")
+
+
+def refusing(*_, **__):
+    raise RuntimeError("could not create a primitive descriptor\nand much more")
+
+
+@pytest.mark.parametrize(
+    ("operator", "how", "says"),
+    [
+        ("_none", None, "has no operator mkldnn._none"),
+        ("_linear_pointwise", missing, "refuses oneDNN's operators: no such operator"),
+        ("_reorder_convolution_weight", refusing, "refuses oneDNN's operators: could not create a primitive"),
+        ("_convolution_pointwise", lambda image, *_: 2 * image, "off torch's own layers"),
+    ],
+)
+def test_without_the_operators_torchs_own_layers_run_and_it_is_said_why(sd1, monkeypatch, operator, how, says):
+    inputs = sd1.inputs(2, 8, 8)
+    with torch.no_grad():
+        expected = sd1.our_prediction(inputs)
+    laid_out.refusal.cache_clear()
+    try:
+        if how is None:
+            monkeypatch.setattr(laid_out, "_OPERATORS", (operator,))
+        else:
+            monkeypatch.setattr(torch.ops.mkldnn, operator, how)
+        with torch.no_grad():
+            torch.testing.assert_close(sd1.our_prediction(inputs), expected, rtol=1e-4, atol=1e-4)
+        assert says in laid_out.refusal(torch.float32)
+    finally:
+        laid_out.refusal.cache_clear()
+
+
+def test_trying_the_operators_draws_nothing_from_the_callers_generator():
+    laid_out.refusal.cache_clear()
+    before = torch.get_rng_state()
+    assert laid_out.refusal(torch.float32) == ""
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_moments_made_ahead_are_the_times_themselves(pair, monkeypatch):
+    inputs = pair.inputs(2, 8, 8)
+    monkeypatch.setattr("unet.model.TOGETHER", 2)
+    times = torch.tensor([900.0, 500.0, 3.5])
+    with torch.no_grad():
+        context = pair.ours.text_context({"text": inputs.text})
+        for time, moment in zip(times, pair.ours.moments(times), strict=True):
+            assert not torch.is_grad_enabled()
+            ahead = pair.ours(inputs.sample, moment, context, inputs.added)
+            torch.testing.assert_close(
+                ahead, pair.ours(inputs.sample, time, context, inputs.added), rtol=1e-4, atol=1e-5
+            )
+
+
+def test_moments_leave_their_caller_its_gradients(sd1):
+    moments = sd1.ours.moments(torch.arange(3))
+    assert next(moments).embedding.shape[0] == 1
+    assert torch.is_grad_enabled()
