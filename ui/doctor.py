@@ -44,8 +44,23 @@ def examine() -> Iterator[Finding]:
         for name in ("diffusers", "transformers", "open_clip"):
             yield _imported(name)
         yield from _backends()
+        yield _layers()
     yield _model() if torch_found.state == "yes" else Finding("model", "bad", "not looked at: torch comes first")
     yield _cache()
+
+
+def _layers() -> Finding:
+    """Whether the faster layers on a CPU run, which lean on operators that torch keeps for itself."""
+    import torch
+
+    from pipelines.operators import refusals
+
+    why = refusals()
+    for dtype, reason in why.items():
+        if reason:
+            return Finding("CPU layers", "no", f"torch's own run in {dtype}, more slowly, because {reason}")
+    detail = f"weights laid out and layers fused by oneDNN, tried here with torch {torch.__version__}"
+    return Finding("CPU layers", "yes", detail)
 
 
 def _python() -> Finding:

@@ -45,3 +45,21 @@ def test_doctor_explains_a_cache_that_cannot_be_written(xattn: Xattn, here: Path
     (cache,) = [finding for finding in examine() if finding.what == "cache"]
     assert cache.state == "no"
     assert "cannot be written" in cache.detail
+
+
+def test_doctor_says_why_layers_run_torchs_own_way(monkeypatch) -> None:
+    import torch
+
+    from unet import laid_out
+
+    def refusing(*_: object) -> None:
+        raise RuntimeError("could not create a primitive")
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", refusing)
+    laid_out.refusal.cache_clear()
+    try:
+        (found,) = [finding for finding in examine() if finding.what == "CPU layers"]
+    finally:
+        laid_out.refusal.cache_clear()
+    assert found.state == "no"
+    assert "could not create a primitive" in found.detail
