@@ -11,7 +11,9 @@ from torch import Tensor
 from xattn.program import Lanes, Override, Program, Reading, Tap
 from xattn.tiled import promoted
 
-Scores = tuple[object, ...]  # equal for lanes whose probabilities are the same
+Scores = tuple[object, ...]
+"""Equal for lanes whose probabilities are the same and which shape the picture or do not. Those that do are never in
+one product with what is only watched: how many columns a product has shows in its last bit."""
 
 
 class Asked:
@@ -29,7 +31,7 @@ class Asked:
         self._stacks: dict[Scores, tuple[Lanes, list[Tensor]]] = {}
         self._met: set[Reading] = set()
         for tap in program.taps:
-            self._ask(tap, program)
+            self._ask(tap, program, shaping=False)
         self._ask_shapes(program)
         for scores, (lanes, stack) in self._stacks.items():
             count = max(columns.shape[0] for columns in stack)
@@ -49,12 +51,12 @@ class Asked:
             self._overridden[override] = Lanes(self._plain, q=index, k=index, v=index, out=index)
         return self._overridden[override]
 
-    def _ask(self, tap: Tap, program: Program) -> None:
+    def _ask(self, tap: Tap, program: Program, *, shaping: bool) -> None:
         stage = stage_of(tap, program)
         for lanes in self.lanes(stage, tap.keys or self._plain):
             if (lanes, tap) in self.places:  # two readings of one tap
                 continue
-            scores = _scores(lanes)
+            scores = (shaping, *_scores(lanes))
             stack = self._stacks.setdefault(scores, (lanes, []))[1]
             start = sum(columns.shape[-1] for columns in stack)
             stack.append(_turned(lanes.token, tap.weights))
@@ -67,7 +69,7 @@ class Asked:
         for reading in readings:
             if reading not in self._met:
                 self._met.add(reading)
-                self._ask(reading.tap, program)
+                self._ask(reading.tap, program, shaping=True)
 
 
 def stage_of(tap: Tap, program: Program) -> Program:

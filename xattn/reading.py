@@ -29,6 +29,7 @@ class Reader:
         self.call = call
         self.asked = call.kept.asked(program, call.plain)
         self.products: dict[Scores, Tensor] = {}
+        self.probs: dict[Scores, Tensor] = {}
         self.shapes: dict[Reading, Tensor] = {}
         self.swapped: dict[Override, Tensor] = {}
 
@@ -98,10 +99,27 @@ class Reader:
     def _product(self, scores: Scores, start: int, stop: int) -> Tensor:
         if scores not in self.products:
             lanes, stacked = self.asked.products[scores]
-            product = _fused if lanes.keys == "self" else _made
-            self.products[scores] = product(self.call, lanes, stacked)
+            made = _fused(self.call, lanes, stacked) if lanes.keys == "self" else self._made(scores, lanes, stacked)
+            self.products[scores] = made
         whole = self.products[scores]
         return whole if stop - start == whole.shape[-1] else whole[..., start:stop]
+
+    def _made(self, scores: Scores, lanes: Lanes, columns: Tensor) -> Tensor:
+        """Text: explicit probabilities times the columns, [L, N, n], a few lanes at a time."""
+        query, key, bias = spread_out(self.call, lanes)
+        wide = promoted(query, columns)
+        step = max(1, BUDGET // max(1, query.shape[1] * key.shape[2]))
+        if step >= query.shape[0]:
+            same = scores[1:]  # what is watched and what shapes the picture have the same probabilities
+            if same not in self.probs:
+                self.probs[same] = softmax(query, key, bias)
+            return self.probs[same].to(wide) @ (columns[0] if columns.shape[0] == 1 else columns).to(wide)
+        done = []
+        for start in range(0, query.shape[0], step):
+            some = slice(start, start + step)
+            probs = softmax(query[some], key[some], None if bias is None else bias[some]).to(wide)
+            done.append(probs @ (columns[0] if columns.shape[0] == 1 else columns[some]).to(wide))
+        return joined(done, dim=0)
 
     def _overridden(self, total: Tensor | None, override: Override, tap: Tap) -> Tensor:
         if isinstance(override.how, Tensor):
@@ -139,19 +157,6 @@ def _fused(call: Call, lanes: Lanes, columns: Tensor) -> Tensor:
         value = value[None].expand(layout[0], heads, -1, -1)
     mixed = call.mixed(lanes, value).flatten(0, 1)
     return mixed.to(working_dtype(mixed.dtype))
-
-
-def _made(call: Call, lanes: Lanes, columns: Tensor) -> Tensor:
-    """Text: explicit probabilities times the columns, [L, N, n], a few lanes at a time."""
-    query, key, bias = spread_out(call, lanes)
-    wide = promoted(query, columns)
-    step = max(1, BUDGET // max(1, query.shape[1] * key.shape[2]))
-    done = []
-    for start in range(0, query.shape[0], step):
-        some = slice(start, start + step) if step < query.shape[0] else slice(None)
-        probs = softmax(query[some], key[some], None if bias is None else bias[some]).to(wide)
-        done.append(probs @ (columns[0] if columns.shape[0] == 1 else columns[some]).to(wide))
-    return joined(done, dim=0)
 
 
 def spread_out(call: Call, lanes: Lanes) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -66,6 +66,15 @@ def test_a_program_that_only_watches_leaves_the_plain_call_bit_for_bit(
     assert torch.equal(output(case, taps, backend, space), expected)
 
 
+@pytest.mark.parametrize("plain", ["text", "self"])
+def test_an_edit_shaped_by_what_it_reads_does_not_show_who_else_reads(plain: str) -> None:
+    case, space = problem(plain), replace(SPACE, keys=plain)
+    move = p.MoveMap((0, 3), lambda columns: columns.roll(1, dims=1) * 0.7)
+    for count in range(1, 9):
+        watch = p.Watch(torch.ones(space.width(plain), count), "edited")
+        assert torch.equal(output(case, [move, watch], space=space), output(case, [move], space=space))
+
+
 NOTHING: dict[str, Callable[[], Part]] = {
     "a factor of one": lambda: p.TokenDiagonal((3,), 1.0),
     "no tokens": lambda: p.TokenDiagonal((), 0.0),
