@@ -20,11 +20,14 @@ class Asked:
     """All that a program reads, stacked into as few products as its scores allow. Made once, for any number of calls.
 
     products: of each product one of its lanes, and the columns [L|1, K, n] that it has
+    few: of each product of one set of columns for all lanes, which keys they have, and what they make of these
+        [keys, n]; None where each is one key's
     places: of what a tap reads of some lanes: which product, and which of its columns
     """
 
     def __init__(self, program: Program, plain: str) -> None:
         self.products: dict[Scores, tuple[Lanes, Tensor]] = {}
+        self.few: dict[Scores, tuple[Tensor, Tensor | None]] = {}
         self.places: dict[tuple[Lanes, Tap], tuple[Scores, int, int]] = {}
         self._plain, self._untouched = plain, dict[str, Lanes]()
         self._overridden: dict[Override, Lanes] = {}
@@ -36,6 +39,8 @@ class Asked:
         for scores, (lanes, stack) in self._stacks.items():
             count = max(columns.shape[0] for columns in stack)
             self.products[scores] = lanes, joined([columns.expand(count, -1, -1) for columns in stack], dim=-1)
+            if count == 1:
+                self.few[scores] = _few(self.products[scores][1][0])
         self._stacks.clear()
 
     def lanes(self, stage: Program, keys: str) -> tuple[Lanes, ...]:
@@ -70,6 +75,14 @@ class Asked:
             if reading not in self._met:
                 self._met.add(reading)
                 self._ask(reading.tap, program, shaping=True)
+
+
+def _few(columns: Tensor) -> tuple[Tensor, Tensor | None]:
+    used = (columns != 0).any(dim=1).nonzero()[:, 0]
+    mix = columns[used]
+    if bool(((mix != 0).sum(dim=0) == 1).all()) and bool((mix.sum(dim=0) == 1).all()):
+        return used[mix.argmax(dim=0)], None  # one key each, in the order of the columns
+    return used, mix
 
 
 def stage_of(tap: Tap, program: Program) -> Program:

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from xattn.backends import SDPA, choose
 from xattn.calls import Call
+from xattn.denominator import with_denominator
 from xattn.errors import BadValue, Unsupported
 from xattn.kept import Kept
 from xattn.program import Lanes, Override, Program, Rank
 from xattn.reading import Reader
+from xattn.request import Request
 from xattn.tiled import promoted
 
 
@@ -39,12 +42,22 @@ def run(
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     call = Call(query, sources, plain, backend, factor, Kept() if kept is None else kept)
     if program.unedited:
-        output = call.attend(Lanes(plain))
-        reader = Reader(call, program) if program.taps else None
+        output, lse = _plain(call, wanted=bool(program.taps))
+        reader = Reader(call, program, lse) if program.taps else None
     else:
         reader = Reader(call, program)
         output = _edited(call, program, reader)
     return output, () if reader is None else tuple(reader.tap(tap, program) for tap in program.taps)
+
+
+def _plain(call: Call, *, wanted: bool) -> tuple[Tensor, Tensor | None]:
+    """The plain call, the same bit for bit whether its log-sum-exp is `wanted` or not, and that where it has it."""
+    query, (key, value) = call.query, call.source(call.plain)
+    if wanted and call.plain != "self":
+        request = Request.of(query, key, value, bias=None, causal=False, lse=False)
+        if choose(request, call.backend) is SDPA and (known := with_denominator(query, key, value, call.scale)):
+            return known
+    return call.attend(Lanes(call.plain)), None
 
 
 def _edited(call: Call, program: Program, reader: Reader) -> Tensor:

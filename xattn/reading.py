@@ -3,9 +3,9 @@
     P·W at a position = Σ D·softmax(scores)·(T·W) + Σ field·u·(c·W)
 
 All columns that read the same probabilities are stacked into one product: one extra product a site. Text is short, so
-there the probabilities are made outright in float32 and multiplied (on a CPU .6 to .8 of the cost of the plain call in
-float32, 1.1 to 1.4 in bfloat16, and closer to float64 than a fused half-precision product); self-attention's N×N
-never are: there the columns are the values of a fused call.
+there the probabilities are made outright in float32 and multiplied, closer to float64 than a fused half-precision
+product; or, where the plain call has told its denominators (denominator.py), of the keys that are read alone, for a
+sixth of that on a CPU. Self-attention's N×N never are made: there the columns are the values of a fused call.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ BUDGET = 1 << 23  # numbers of explicit probabilities held at a time: 32 MB of f
 
 
 class Reader:
-    """Computes each product once, and hands out columns. Lives for one call."""
+    """Computes each product once, and hands out columns. Lives for one call.
 
-    def __init__(self, call: Call, program: Program) -> None:
-        self.call = call
+    lse: the log-sum-exp of the plain call's scores, [B, H, N], where that is known
+    """
+
+    def __init__(self, call: Call, program: Program, lse: Tensor | None = None) -> None:
+        self.call, self.lse = call, lse
         self.asked = call.kept.asked(program, call.plain)
         self.products: dict[Scores, Tensor] = {}
         self.probs: dict[Scores, Tensor] = {}
@@ -99,7 +102,12 @@ class Reader:
     def _product(self, scores: Scores, start: int, stop: int) -> Tensor:
         if scores not in self.products:
             lanes, stacked = self.asked.products[scores]
-            made = _fused(self.call, lanes, stacked) if lanes.keys == "self" else self._made(scores, lanes, stacked)
+            few = self.lse is not None and scores in self.asked.few and _untouched(lanes, self.call)
+            if few and self.call.query.numel() // self.call.query.shape[3] * len(self.asked.few[scores][0]) <= BUDGET:
+                assert self.lse is not None
+                made = _known(self.call, lanes, self.lse, *self.asked.few[scores])
+            else:
+                made = _fused(self.call, lanes, stacked) if lanes.keys == "self" else self._made(scores, lanes, stacked)
             self.products[scores] = made
         whole = self.products[scores]
         return whole if stop - start == whole.shape[-1] else whole[..., start:stop]
@@ -143,6 +151,21 @@ class Reader:
             total = some.new_zeros(self.call.rows * self.call.heads, *some.shape[1:])
         wide = promoted(total, some)
         return total.to(wide).index_add(0, out, some.to(wide).expand(len(out), -1, -1))
+
+
+def _untouched(lanes: Lanes, call: Call) -> bool:
+    """Whether lanes, whole rows of the text, have the scores of the plain call."""
+    plain = not lanes.bias and lanes.kscale is None and lanes.transform is None
+    return plain and lanes.keys == call.plain != "self" and lanes.q is lanes.k and call.whole(lanes)
+
+
+def _known(call: Call, lanes: Lanes, lse: Tensor, used: Tensor, mix: Tensor | None) -> Tensor:
+    """Text whose denominators are known: exp(scores − lse) of the keys that are read alone, [L, N, n]."""
+    query, key, _ = spread_out(call, lanes)
+    own = call.kept.text("used", lanes, lambda: key[..., used].contiguous())
+    rows = call.kept.rows(lanes.q, call.heads)
+    probs = (query.to(own.dtype) @ own).sub_(lse[rows].flatten(0, 1)[..., None]).exp_()
+    return probs if mix is None else probs @ mix.to(probs.dtype)
 
 
 def _fused(call: Call, lanes: Lanes, columns: Tensor) -> Tensor:

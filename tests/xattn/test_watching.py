@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from torch.overrides import TorchFunctionMode
 
-from tests.xattn.cases import programs
+from tests.xattn.cases import laid_out, programs
 from tests.xattn.oracle import Oracle, Problem
 from xattn import parts as p
 from xattn.compose import compose
@@ -324,3 +324,22 @@ def test_what_is_kept_from_step_to_step_changes_no_bit_and_does_not_grow(name: s
         assert all(map(torch.equal, columns, wanted))
         sizes.append(kept.size)
     assert sizes[0] == sizes[1] == sizes[2] > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "columns", [torch.eye(11)[:, [4, 2]], torch.eye(11)[:, :3] + torch.eye(11)[:, 2:5], torch.eye(11)]
+)
+def test_columns_from_a_known_denominator_are_those_of_the_probabilities(
+    columns: torch.Tensor, dtype: torch.dtype
+) -> None:
+    case, parts = problem(dtype=dtype), [p.Watch(columns, on=(2, 3)), p.Watch(columns[:, :1], on=(0, 1, 4, 5))]
+    program = compose(parts, replace(SPACE, dtype=torch.float64 if dtype == torch.float64 else torch.float32))
+    assert program is not None
+    with torch.no_grad():
+        seen, taps = run(program, case.query, case.sources, plain="text")
+        assert torch.equal(seen, attend(case.query, *case.sources["text"]))
+    _, expected = Oracle(case, parts).run()
+    whole = laid_out(program, taps, SPACE.rows)
+    assert whole is not None
+    assert (whole.double() - expected).abs().max() <= (1e-10 if dtype == torch.float64 else 4e-6)
