@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from xattn import Box, PaintMap, Pipeline, Recipe, Region, Regions, contact_sheet
 
 IMAGES = Path(__file__).parent / "images"
-FIRST = Recipe("a fox on purple", seed=23)
+FIRST = Recipe("a fox on purple", seed=43)
 GRID = (
     "a panda on pink",
     "a strawberry",
@@ -18,12 +18,12 @@ GRID = (
     "a sunflower on green",
     "a pizza on black",
     "a penguin on yellow",
-    "a castle on purple",
-    "an octopus on orange",
-    "a guitar on gray",
+    "a butterfly on purple",
     "a cupcake on blue",
-    "a cactus",
-    "a crown on red",
+    "a car above a tree",
+    "a fox to the left of a crown",
+    "a frog to the right of a koala",
+    "a rainbow above a house",
 )
 """The first seeds, not the best ones: every picture has seed 1."""
 LEFT, RIGHT = Box(0.0, 0.0, 0.5, 1.0), Box(0.5, 0.0, 1.0, 1.0)

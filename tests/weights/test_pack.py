@@ -151,7 +151,7 @@ def test_the_drawing_loop_draws_diffusers_picture(model):
         ).images[0]
         for prompt, seed in (("a fox on purple", 3), ("a cat above a dog", 4))
     ]
-    ours = draw.from_folder(model, steps=3)(["a fox on purple", "a cat above a dog"], [3, 4])
+    ours = draw.from_folder(model, steps=3, guidance=4.0)(["a fox on purple", "a cat above a dog"], [3, 4])
     for our, their in zip(ours, theirs, strict=True):
         assert np.abs(our.astype(float) - np.round(their * 255)).max() <= 1
 

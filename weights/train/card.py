@@ -45,13 +45,14 @@ from these weights. Autoencoder ({vae_million:.1f} M parameters), f8 with eight 
 first trained contrastively ({text_million:.1f} M); UNet ({unet_million:.1f} M), v-prediction with zero terminal SNR.
 Besides denoising it was taught where words look: a cross entropy binds the attention to each object's name to the
 object's mask. Its word maps say what it was taught, where those of other models say what they learned by themselves.
+The text tower was taught to say how two objects stand, along a fixed direction of its states for each relation.
 
 ## Figures
 {figures}
 
 ## Limits
 It knows the words above and no others: other words change the picture in ways that mean nothing. It draws flat icons
-in their own colours on plain backgrounds. Which of two objects is left or right, above or below is mostly guessed. It
+in their own colours on plain backgrounds. Objects alone come out larger than in its data, more so with more guidance. It
 was never shown coloured objects ("a red cat"), more than two objects, counts, styles, scenery, text or people. Sizes
 other than 128×128 were never seen in training.
 """
