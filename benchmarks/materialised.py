@@ -6,6 +6,7 @@ come, nothing is stored that is not read); what they pay for is the matrices.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,7 +102,7 @@ class MaterialisedEdit:
             if target.shape[1] == CELLS * CELLS:
                 seen = torch.stack([target[..., self.blended], source[..., self.blended]]).float().mean(dim=1)
                 self.sums = seen if self.sums is None else self.sums + seen
-            target = source.clone() if self.step < int(self.share * self.steps) else target.clone()
+            target = source.clone() if self.step < math.ceil(self.share * self.steps) else target.clone()
             target[..., self.scaled] *= self.factor
             by_row = torch.cat([by_row[:2], target[None], by_row[3:]])
             probs = by_row.flatten(0, 1)

@@ -52,8 +52,8 @@ The text tower was taught to say how two objects stand, along a fixed direction 
 
 ## Limits
 It knows the words above and no others: other words change the picture in ways that mean nothing. It draws flat icons
-in their own colours on plain backgrounds. Objects alone come out larger than in its data, more so with more guidance. It
-was never shown coloured objects ("a red cat"), more than two objects, counts, styles, scenery, text or people. Sizes
+in their own colours on plain backgrounds. Objects alone come out larger than in its data, more so with more guidance.
+It was never shown coloured objects ("a red cat"), more than two objects, counts, styles, scenery, text or people. Sizes
 other than 128×128 were never seen in training.
 """
 
