@@ -83,7 +83,9 @@ def _found(pipe: Pipeline, scene: Scene, seed: int) -> dict[str, NDArray[np.floa
     others = [world().objects[(index + 57) % len(world().objects)] for index in indices]
     init = Asset.from_image(Image.fromarray(scene.image()))
     recipe = Recipe(scene.caption, seed=seed, init=init, strength=STRENGTH)
-    probes = [Probe(name) for name in names], [Probe(name) for name in others if name not in names]
+    # the objects of a pair may be each other's others: no probe of another then
+    strangers = [] if set(others) & set(names) else others
+    probes = [Probe(name) for name in names], [Probe(name) for name in strangers]
     own = _watched(pipe, recipe, Capture((*names, *probes[0], *probes[1])))
     daam = _watched(pipe, recipe, Capture.daam(tuple(names)))
     ways = {
@@ -94,8 +96,9 @@ def _found(pipe: Pipeline, scene: Scene, seed: int) -> dict[str, NDArray[np.floa
     }
     masks = scene.masks()
     return {
-        way: np.mean([_ious(each, mask) for each, mask in zip(some, masks, strict=False)], axis=0)
+        way: np.mean([_ious(each, mask) for each, mask in zip(some, masks, strict=True)], axis=0)
         for way, some in ways.items()
+        if some
     }
 
 
