@@ -223,7 +223,8 @@ class Programs:
             if columns:
                 weights = _weights(columns, space.width(watcher.keys), mean=watcher.mean).to(self._setting.device)
                 lanes = space.lanes([running[row] for row in watcher.rows])
-                parts.append(Watch(weights, watcher.at, on=lanes, keys=watcher.keys))
+                live = isinstance(watcher, LiveWatcher)  # edits are made from it
+                parts.append(Watch(weights, watcher.at, on=lanes, keys=watcher.keys, steers=live))
         return parts + [self._watch_rows(number, kind, space, index) for number in self._reading(kind, index)]
 
     def _hidden(self, space: Space, index: int) -> list[Part]:

@@ -34,7 +34,7 @@ class Asked:
         self._stacks: dict[Scores, tuple[Lanes, list[Tensor]]] = {}
         self._met: set[Reading] = set()
         for tap in program.taps:
-            self._ask(tap, program, shaping=False)
+            self._ask(tap, program, shaping=tap.steers)
         self._ask_shapes(program)
         for scores, (lanes, stack) in self._stacks.items():
             count = max(columns.shape[0] for columns in stack)

@@ -303,14 +303,16 @@ class _Builder:
             raise BadValue(f"weights ({part.name})", list(part.weights.shape), f"of shape [{width}, columns]")
         weights = part.weights.to(self.space.device, self.space.dtype)
         if part.at != "here" and part.on is None:
-            return Tap(weights, part.at, keys)
+            return Tap(weights, part.at, keys, steers=part.steers)
         index = self.packer.index(lanes)
         rows = None if index is None else whole_rows(lanes, self.space.heads)
         if part.at != "model":
             seen = set(lanes)
             touching = (one for one in self.overrides if one.out is None or seen & set(one.out.tolist()))
-            return Tap(weights, replace(self._stage(lanes), overrides=tuple(touching)), keys, index, rows)
-        return Tap(weights, Program(lanes=(self.packer.plain(keys, index),)), keys, index, rows)
+            return Tap(
+                weights, replace(self._stage(lanes), overrides=tuple(touching)), keys, index, rows, part.steers
+            )
+        return Tap(weights, Program(lanes=(self.packer.plain(keys, index),)), keys, index, rows, part.steers)
 
     def _row_tap(self, part: WatchRows) -> RowTap:
         keys = self._keys(part)

@@ -207,12 +207,14 @@ class Watch:
 
     at: "model" before any edit, "edited" after all, "here" after the parts before this one (biases count everywhere
         but in "model": they come before the softmax). Lanes outside `on` are not computed and come back 0.
+    steers: whether an edit at a later step is made from it; see `xattn.program.Tap`.
     """
 
     weights: Tensor
     at: Literal["model", "edited", "here"] = "model"
     on: LaneSet = None
     keys: str | None = None
+    steers: bool = False
     name: str = "a tap"
 
 

@@ -71,6 +71,8 @@ class Tap:
     keys: the key source whose tokens the weights mean; None is the site's own ("self" or "text").
     on: int64, the output lanes that are read; the others come back 0. None is all that `at` has.
     rows: those rows of the batch, where the lanes are all heads of some: then only they come back, in this order.
+    steers: whether a later call is made from what is read: then it is no product with what is only watched, whose
+        columns would show in its last bit.
     """
 
     weights: Tensor
@@ -78,6 +80,7 @@ class Tap:
     keys: str | None = None
     on: Tensor | None = None
     rows: tuple[int, ...] | None = None
+    steers: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)

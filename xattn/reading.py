@@ -105,7 +105,7 @@ class Reader:
             few = self.lse is not None and scores in self.asked.few and _untouched(lanes, self.call)
             if few and self.call.query.numel() // self.call.query.shape[3] * len(self.asked.few[scores][0]) <= BUDGET:
                 assert self.lse is not None
-                made = _known(self.call, lanes, self.lse, *self.asked.few[scores])
+                made = _known(self.call, lanes, self.lse, bool(scores[0]), *self.asked.few[scores])
             else:
                 made = _fused(self.call, lanes, stacked) if lanes.keys == "self" else self._made(scores, lanes, stacked)
             self.products[scores] = made
@@ -159,10 +159,11 @@ def _untouched(lanes: Lanes, call: Call) -> bool:
     return plain and lanes.keys == call.plain != "self" and lanes.q is lanes.k and call.whole(lanes)
 
 
-def _known(call: Call, lanes: Lanes, lse: Tensor, used: Tensor, mix: Tensor | None) -> Tensor:
+def _known(call: Call, lanes: Lanes, lse: Tensor, steers: bool, used: Tensor, mix: Tensor | None) -> Tensor:
     """Text whose denominators are known: exp(scores − lse) of the keys that are read alone, [L, N, n]."""
     query, key, _ = spread_out(call, lanes)
-    own = call.kept.text("used", lanes, lambda: key[..., used].contiguous())
+    # the same lanes may be read twice: what steers the picture, and apart from it what is watched
+    own = call.kept.text("steering" if steers else "watched", lanes, lambda: key[..., used].contiguous())
     rows = call.kept.rows(lanes.q, call.heads)
     probs = (query.to(own.dtype) @ own).sub_(lse[rows].flatten(0, 1)[..., None]).exp_()
     return probs if mix is None else probs @ mix.to(probs.dtype)

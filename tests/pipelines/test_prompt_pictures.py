@@ -228,7 +228,8 @@ def test_words_are_watched_where_they_are_said(pipe: Pipeline) -> None:
     assert said.tolist() == [[True] * 4, [True, True, False, False], [False, False, True, True]]
     plain = pipe(replace(recipe, prompt="a big red fox "), maps=Capture(("fox",), keep=("step",))).maps
     assert plain is not None
-    assert np.array_equal(np.asarray(maps.values)[0, :2], np.asarray(plain.values)[0, :2])
+    # other words in one product show in its last bits
+    np.testing.assert_allclose(np.asarray(maps.values)[0, :2], np.asarray(plain.values)[0, :2], rtol=1e-5, atol=1e-8)
     with pytest.raises(UnknownWord, match="Its words are: a, big, red, fox, old, cat"):
         pipe(recipe, words=["dog"])
 

@@ -113,7 +113,7 @@ def test_channels_last_changes_the_layout_and_not_the_prediction(sd1, make_pair,
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_as_close_to_the_truth_as_diffusers_is(sd1, make_pair, dtype):
-    inputs = sd1.inputs(2, 6, 8)
+    inputs = sd1.inputs(32, 6, 8)  # many rows: of two, chance alone makes 1.1 and more
     half = type(inputs)(inputs.sample.to(dtype), inputs.timestep, inputs.text.to(dtype), None)
     pair = make_pair(dict(sd1.theirs.config))
     pair.theirs.to(dtype)

@@ -133,7 +133,7 @@ def test_a_live_map_is_where_the_word_has_looked_so_far() -> None:
     seen = torch.zeros(2, 3, 5, 7, 1)
     seen[0, :, 1:3, 4:] = 0.2
     assert first.record is not None
-    first.record(call.site, (5, 7), seen.flatten(2, 3))
+    first.record(call.site, (5, 7), (seen[:1].flatten(2, 3),))
     share = (seen[0, 0].flatten()[:, None] > 0).double()
     close(call.output(1), share * attended(call, "0:0") + (1 - share) * attended(call))
 
