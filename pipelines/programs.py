@@ -222,9 +222,8 @@ class Programs:
             columns = self._columns(number, index)
             if columns:
                 weights = _weights(columns, space.width(watcher.keys), mean=watcher.mean).to(self._setting.device)
-                lanes = space.lanes([running[row] for row in watcher.rows])
-                live = isinstance(watcher, LiveWatcher)  # edits are made from it
-                parts.append(Watch(weights, watcher.at, on=lanes, keys=watcher.keys, steers=live))
+                lanes, live = space.lanes([running[row] for row in watcher.rows]), isinstance(watcher, LiveWatcher)
+                parts.append(Watch(weights, watcher.at, lanes, watcher.keys, steers=live))
         return parts + [self._watch_rows(number, kind, space, index) for number in self._reading(kind, index)]
 
     def _hidden(self, space: Space, index: int) -> list[Part]:
