@@ -54,6 +54,25 @@ def test_taps_never_change_a_bit(backend: str, case: tuple[Problem, Space, list[
     assert torch.equal(output(narrow, seen, backend, space), output(narrow, bare, backend, space))
 
 
+@pytest.mark.parametrize("backend", HERE)
+def test_what_steers_is_the_same_bit_for_bit_beside_what_is_only_watched(backend: str) -> None:
+    """Both of the same lanes: neither takes the other's columns, and none shows in the other's last bit."""
+    case = problem()
+    steers = p.Watch(torch.eye(11)[:, 2:3], steers=True)
+    watched = p.Watch(torch.eye(11)[:, 4:9])
+
+    def read(parts: list[Part], backend: str = backend) -> tuple[torch.Tensor, ...]:
+        program = compose(parts, SPACE)
+        assert program is not None
+        with torch.no_grad():  # where the plain call tells its denominators
+            return run(program, case.query, case.sources, plain="text", backend=backend)[1]
+
+    alone, (beside, other) = read([steers])[0], read([steers, watched])
+    assert torch.equal(alone, beside)
+    exact = read([watched], "explicit")[0]
+    torch.testing.assert_close(other, exact, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("plain", ["text", "self"])
