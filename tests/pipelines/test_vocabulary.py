@@ -84,6 +84,69 @@ def test_a_file_is_read_in_its_order(tmp_path: Path) -> None:
     assert Vocabulary.from_folder(tmp_path) == KNOWN
 
 
+COLORED = Vocabulary(
+    {"object": ("fox", "cat", "top hat", "hot dog"), "color": ("red", "blue", "white"), "filler": ("a", "on", "and")},
+    colorable=("cat", "top hat"),
+    tints=("red", "blue"),
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("a red cat and a blue Top-Hat on white", []),
+        ("a red fox", [(1, "red", "fox", False)]),
+        ("a white cat", [(1, "white", "cat", True)]),
+        ("(red:1.3) hot dog and White top hat", [(0, "red", "hot dog", False), (4, "white", "top hat", True)]),
+        ("a cat on red, fox", []),
+        ("a cat on red. Fox", []),
+        ("red", []),
+    ],
+)
+def test_a_colour_before_an_object_that_never_had_it_is_told(prompt: str, told: list[tuple[object, ...]]) -> None:
+    spans = [span for span in word_spans(prompt) if not prompt[span[0]].isdigit()]
+    ledger = Ledger(prompt, (), tuple(Word(prompt[start:end], start, end, ()) for start, end in spans))
+    notices = COLORED.miscolored(ledger)
+    assert [(one.word, one.color, one.name, one.colorable) for one in notices] == told
+
+
+def test_such_a_notice_is_a_sentence_with_what_may_be_said_instead() -> None:
+    def told(prompt: str) -> str:
+        return str(COLORED.miscolored(ledger_of(prompt))[0])
+
+    assert told("red fox") == (
+        'This model knows "fox" in its own colours only. Things it knows in others: cat, top hat.'
+    )
+    assert told("white cat") == 'This model never saw "cat" in white. It knows it in: red, blue.'
+
+
+def test_a_model_that_lists_no_coloured_objects_tells_nothing() -> None:
+    assert KNOWN.miscolored(ledger_of("a red fox")) == ()
+
+
+def test_coloured_objects_are_read_beside_the_kinds_and_never_twice(tmp_path: Path) -> None:
+    kinds = {kind: list(names) for kind, names in COLORED.kinds.items()}
+    raw = {"version": 1, "kinds": {"colorable": ["cat", "top hat"], **kinds, "tint": ["red", "blue"]}}
+    (tmp_path / "vocabulary.json").write_text(json.dumps(raw))
+    read = Vocabulary.from_folder(tmp_path)
+    assert read == COLORED
+    assert [*read.kinds] == ["object", "color", "filler"]
+    assert (read.kind("cat"), read.kind("red")) == ("object", "color")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"version": 1, "kinds": {"object": ["fox"], "colorable": ["cat"]}}', "lists 'cat' as \"colorable\""),
+        ('{"version": 1, "kinds": {"object": ["red"], "tint": ["red"]}}', "lists 'red' as \"tint\""),
+    ],
+)
+def test_coloured_objects_that_are_no_objects_are_named(tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "vocabulary.json").write_text(content)
+    with pytest.raises(BadModel, match=says):
+        Vocabulary.from_folder(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

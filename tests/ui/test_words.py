@@ -40,6 +40,22 @@ def test_unknown_words_are_named_with_the_nearest(xattn: Xattn, model: Path) -> 
     assert 'does not know "foks". Nearest: fox' in done.out
 
 
+def test_objects_that_may_be_coloured_are_said_once_more_and_flagged(xattn: Xattn, model: Path, tmp_path: Path) -> None:
+    colored = shutil.copytree(model, tmp_path / "colored", ignore=shutil.ignore_patterns("*.safetensors"))
+    read = json.loads((colored / "vocabulary.json").read_text())
+    read["kinds"] |= {"colorable": ["cat", "ice cream"], "tint": ["red"]}
+    (colored / "vocabulary.json").write_text(json.dumps(read))
+    listed = xattn("words", "--model", colored).out
+    assert listed.startswith("colored knows 9 words and phrases.")
+    assert listed.endswith("\nIn other colours than their own\ncat, ice cream: each in red\n")
+    assert "tint" not in listed
+    told = xattn("words", "a red cat and a red fox and a purple ice cream", "--model", colored).out
+    assert [line for line in told.splitlines() if line.startswith("This model")] == [
+        'This model knows "fox" in its own colours only. Things it knows in others: cat, ice cream.',
+        'This model never saw "ice cream" in purple. It knows it in: red.',
+    ]
+
+
 def test_a_model_without_a_vocabulary_says_so(xattn: Xattn, model: Path, tmp_path: Path) -> None:
     free = shutil.copytree(model, tmp_path / "free", ignore=shutil.ignore_patterns("*.safetensors", "vocabulary.json"))
     assert "try any" in xattn("words", "--model", free).out

@@ -157,7 +157,7 @@ def draw(pipe: Pipeline, recipes: list[Recipe], shown: Bar, maps: Capture | None
 
 
 def unknown_words(pipe: Pipeline, recipe: Recipe) -> list[str]:
-    """One sentence for each word that the model never saw, with the nearest that it did.
+    """One sentence for each word that the model never saw, with the nearest that it did, and each colour of a thing.
 
     Of the prompt and the negative one, in whatever they say at any step. Raises as step_text.said.
     """
@@ -167,7 +167,8 @@ def unknown_words(pipe: Pipeline, recipe: Recipe) -> list[str]:
         return []
     resolved = pipe.resolve(replace(recipe, model=None))
     spoken = dict.fromkeys((*said(resolved), *said(resolved, negative=True)))
-    notices = (notice for reading in spoken for notice in vocabulary.unknown(pipe.model.text.ledger(reading)))
+    ledgers = [pipe.model.text.ledger(reading) for reading in spoken]
+    notices = (one for ledger in ledgers for one in (*vocabulary.unknown(ledger), *vocabulary.miscolored(ledger)))
     return list(dict.fromkeys(map(str, notices)))
 
 

@@ -60,6 +60,9 @@ def print_vocabulary(console: Console, name: str, vocabulary: Vocabulary) -> Non
     for kind, names in vocabulary.kinds.items():
         console.print(f"\n{kind} ({len(names)})", style="bold")
         console.print(", ".join(names))
+    if vocabulary.colorable:
+        console.print("\nIn other colours than their own", style="bold")
+        console.print(f"{', '.join(vocabulary.colorable)}: each in {', '.join(vocabulary.tints)}")
 
 
 def print_ledger(console: Console, ledger: Ledger, vocabulary: Vocabulary | None) -> None:
@@ -84,5 +87,5 @@ def print_ledger(console: Console, ledger: Ledger, vocabulary: Vocabulary | None
     console.print(table)
     room = sum(token.role in ("text", "pad") for token in ledger.tokens)
     console.print(f"\n{len(ledger.text_tokens)} of {room} tokens, {len(ledger.words)} words.")
-    for notice in notices:
+    for notice in (*notices, *(() if vocabulary is None else vocabulary.miscolored(ledger))):
         console.print(str(notice), style="yellow")
