@@ -1,7 +1,7 @@
 """Pictures and fields that recipes refer to by their content: masks, painted fields, control and init images.
 
 Small ones travel inside the recipe as base64; the others lie in a store, named by their sha256. An asset never has a
-path, so a picture's metadata cannot make anybody open a file. pictures.py opens them.
+path, so a picture's metadata cannot make anybody open a file. pictures.py makes tensors of them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ MAX_SIDE = 8192
 MAX_FIELD = 256
 """Painted fields are at most so wide and high."""
 MAX_BYTES = 32 * 2**20
+WHOLE = "a picture that can be read whole"
+_MOST = f"a picture of at most {MAX_SIDE} by {MAX_SIDE} pixels"
 INLINE_BYTES = 64 * 2**10
 """Up to this size the data travel inside a recipe's JSON."""
 _TURNED = (5, 6, 7, 8)
@@ -75,7 +77,7 @@ class Asset:
                 data = file.read(MAX_BYTES + 1)
             return cls.from_bytes(data)
         except BadValue as error:
-            raise BadValue("path", str(path), error.expected) from error
+            raise BadValue("path", str(path), error.expected, error.remedy) from error
         except (OSError, ValueError) as error:  # ValueError: a null byte in the name
             reason = getattr(error, "strerror", None) or "this is no name of a file"
             raise BadValue("path", str(path), "a PNG, JPEG or WebP picture", f"The system says: {reason}") from error
@@ -208,16 +210,34 @@ def orientation(image: Image) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
+def opened(parameter: str, asset: Asset) -> Image:
+    """The asset's picture, decoded whole and upright. Its data are its own or lie in the store. Raises BadValue."""
+    from PIL import Image, ImageOps
+
+    data = asset.data if asset.data is not None else AssetStore.default().get(asset).data
+    try:
+        with Image.open(io.BytesIO(data or b""), formats=tuple(MEDIA)) as image:
+            turned = orientation(image) != 1  # before it is decoded: only then does it say what the asset's size is
+            image.load()  # a truncated file ends here
+            return ImageOps.exif_transpose(image) if turned else image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadValue(parameter, f"a damaged {asset.media}", WHOLE, str(error)) from error
+
+
 def _header(data: bytes) -> tuple[str, tuple[int, int]]:
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(data), formats=tuple(MEDIA)) as image:  # reads the header only
-            return MEDIA[str(image.format)], image.size[::-1] if orientation(image) in _TURNED else image.size
+            media = MEDIA[str(image.format)]
+            size = image.size[::-1] if orientation(image) in _TURNED else image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadValue("asset", "a picture of too many pixels", f"one of at most {MAX_SIDE} by {MAX_SIDE}") from error
+        raise BadValue("asset", "a picture of too many pixels", _MOST, "Make it smaller first") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise BadValue("asset", f"{len(data)} bytes", "a PNG, JPEG or WebP picture") from error
+    if max(size) > MAX_SIDE:
+        raise BadValue("asset", "x".join(map(str, size)), _MOST, "Make it smaller first")
+    return media, size
 
 
 def _decoded(data: object) -> bytes:

@@ -1,4 +1,4 @@
-"""Opening the pictures that a recipe refers to: whole, upright and of the size that is drawn, or a sentence.
+"""Tensors of the pictures that a recipe refers to: of the size that is drawn, or a sentence.
 
 A picture is stretched to exactly the size that is drawn, by Lanczos filtering, as diffusers does: give a size of the
 same shape where it must not be distorted. Transparent places become white; in a mask they become black.
@@ -6,29 +6,16 @@ same shape where it must not be distorted. Transparent places become white; in a
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from pipelines.assets import MEDIA, Asset, AssetStore, orientation
+from pipelines.assets import Asset
+from pipelines.assets import opened as opened
 from xattn.errors import BadValue
 
 WHITE, BLACK = 255, 0
-
-
-def opened(parameter: str, asset: Asset) -> Image.Image:
-    """The asset's picture, upright. Its data are its own or lie in the store. Raises BadValue."""
-    data = asset.data if asset.data is not None else AssetStore.default().get(asset).data
-    try:
-        with Image.open(io.BytesIO(data or b""), formats=tuple(MEDIA)) as image:
-            turned = orientation(image) != 1  # before it is decoded: only then does it say what the asset's size is
-            image.load()  # a truncated file ends here
-            return ImageOps.exif_transpose(image) if turned else image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadValue(parameter, f"a damaged {asset.media}", "a picture that can be read whole", str(error)) from error
 
 
 def coloured(image: Image.Image, under: int = WHITE) -> Image.Image:
@@ -78,5 +65,5 @@ def check_mask(asset: Asset, width: int, height: int, factor: int) -> None:
             "mask",
             f"black, or white in less than {factor} pixels of {width}x{height}",
             "white where the picture is to be redrawn",
-            "Paint that place white, or invert the mask",
+            "Paint that place white, or invert the mask; what is transparent counts as black",
         )

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
@@ -41,6 +42,8 @@ def settle() -> None:
         os.environ.setdefault(name, value)
     # before xformers or diffusers is imported: the record is made at first import
     logging.getLogger("xformers").addFilter(XformersNotice())
+    # Pillow's DecompressionBombWarning: so large a picture gets a sentence from us
+    warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
     # not where a shell asked for interrupts to be ignored, as it does for background jobs
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)

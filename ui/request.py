@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import checks
-from pipelines.assets import Asset
+from pipelines.assets import Asset, opened
 from pipelines.infotext_reader import Imported
 from pipelines.metadata import read_any, read_provenance
 from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
@@ -200,12 +200,14 @@ def _shortened(text: str, limit: int = 40) -> str:
 
 
 def read_picture(flag: str, path: str) -> Asset:
-    """A picture's file. Raises BadValue."""
+    """A picture's file, decoded once so that a damaged one is told before a model is loaded. Raises BadValue."""
     try:
-        return Asset.from_file(path)
+        asset = Asset.from_file(path)
+        opened(flag, asset)
     except BadValue as error:
         remedy = error.remedy or ("Convert it to PNG first" if error.expected.startswith("a PNG") else "")
         raise BadValue(flag, path, error.expected, remedy) from error
+    return asset
 
 
 def parse_variation(text: str) -> tuple[int, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipelines.metadata import read_recipe
-from tests.ui.conftest import Xattn
+from tests.ui.conftest import Xattn, python
 
 
 @pytest.fixture
@@ -23,6 +25,15 @@ def pictures(here: Path) -> Path:
     Image.new("L", (24, 20), 255).save(here / "small.png")
     (here / "text.png").write_text("no picture")
     return here
+
+
+def header_only(path: Path, width: int, height: int) -> None:
+    """A PNG whose header promises so many pixels, and that holds none."""
+    Image.new("L", (8, 4)).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    path.write_bytes(data[:60])
 
 
 def same(one: str, other: str) -> bool:
@@ -74,6 +85,34 @@ def test_what_cannot_be_drawn_is_a_sentence(
     assert len(done.err.strip().splitlines()) == 1
     assert all(word in done.err for word in words), done.err
     assert not (pictures / "fox.png").exists()
+
+
+@pytest.mark.parametrize("flags", [("generate", "a fox", "--init"), ("maps", "a fox", "--look")])
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ((32_000, 32_000), ("at most 8192 by 8192 pixels", "Make it smaller first")),
+        ((12_000, 12_000), ("at most 8192 by 8192 pixels", "Make it smaller first")),
+        ((64, 64), ("a picture that can be read whole",)),
+    ],
+)
+def test_a_picture_too_large_or_torn_is_told_by_its_flag_and_name_before_a_model_is_looked_for(
+    xattn: Xattn, here: Path, flags: tuple[str, ...], size: tuple[int, int], words: tuple[str, ...]
+) -> None:
+    header_only(here / "huge.png", *size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, which a process of ours does not print either
+        done = xattn(*flags, "huge.png", "--model", "nowhere")
+    assert (done.code, done.out) == (2, "")
+    assert len(done.err.strip().splitlines()) == 1
+    assert all(word in done.err for word in (flags[-1], "'huge.png'", *words)), done.err
+
+
+def test_in_a_process_of_ours_pillow_does_not_warn_of_a_large_picture(here: Path) -> None:
+    header_only(here / "huge.png", 12_000, 12_000)
+    done = python("-m", "ui.cli", "generate", "a fox", "--init", "huge.png", folder=here)
+    assert done.code == 2
+    assert len(done.err.strip().splitlines()) == 1, done.err
 
 
 def test_a_variation_goes_from_one_seed_towards_another(xattn: Xattn, model: Path) -> None:

@@ -10,13 +10,14 @@ import typer
 
 from ui.commands.generate import Argument, Model, draw, load, unknown_words
 from ui.progress import Bar, bar
-from ui.request import Flags, Wanted, check_model, parse_number, wanted
+from ui.request import Flags, Wanted, check_model, parse_number, read_picture, wanted
 from xattn.errors import BadValue, UnknownName
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from pipelines.asked import Place
+    from pipelines.assets import Asset
     from pipelines.attention_maps import AttentionMaps, Axis
     from pipelines.capture import Capture
     from pipelines.pipeline import Pipeline
@@ -100,6 +101,7 @@ def maps(
     places = tuple(_place(text) for text in place or ())
     times = tuple(parse_number("--at", text) for text in at.split(",")) if at else _TIMES
     asked = wanted(argument, Flags(seed, steps, size), model)
+    picture = None if look is None else read_picture("--look", look)
     Output.at(f"{out}/", 1)
     with bar(f"Loading {Path(asked.model).name}") as shown:
         pipe = load(asked.model)
@@ -107,10 +109,10 @@ def maps(
         for notice in unknown_words(pipe, asked.recipe):
             shown.say(notice)
         capture = _capture(words, probe, () if by is None else _KEPT[by], places)
-        if look is None:
+        if picture is None:
             image, seen = _drawn(pipe, asked, capture, shown, Path(out))
         else:
-            image, seen = _looked_at(pipe, asked, capture, look, times)
+            image, seen = _looked_at(pipe, asked, capture, picture, times)
     print(_write(Path(out), image, seen, _title(asked, look), by if by or look is None else "step", scale, pdf=pdf))
 
 
@@ -147,7 +149,7 @@ def _drawn(pipe: Pipeline, asked: Wanted, capture: Capture, shown: Bar, folder: 
 
 
 def _looked_at(
-    pipe: Pipeline, asked: Wanted, capture: Capture, look: str, times: tuple[float, ...]
+    pipe: Pipeline, asked: Wanted, capture: Capture, look: Asset, times: tuple[float, ...]
 ) -> tuple[Image, AttentionMaps]:
     from pipelines.look import opened_picture
 
