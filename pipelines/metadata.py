@@ -64,10 +64,16 @@ def check_output(path: str | Path) -> Path:
 
 def check_room(recipe: Recipe, path: str | Path) -> None:
     """That the file will hold the resolved recipe, before there is a picture. Raises CannotWrite as save_picture."""
-    if _is_jpeg(path):
-        text = _by_reference(recipe.portable()).to_json()
-        if len(write_exif("", {RECIPE_KEY: text})) > JPEG_LIMIT:
-            raise CannotWrite(path, _TOO_LONG)
+    if not has_room(recipe, path):
+        raise CannotWrite(path, _TOO_LONG)
+
+
+def has_room(recipe: Recipe, path: str | Path) -> bool:
+    """Whether a file of this name can hold the resolved recipe: a JPEG has 64 kB."""
+    if not _is_jpeg(path):
+        return True
+    text = _by_reference(recipe.portable()).to_json()
+    return len(write_exif("", {RECIPE_KEY: text})) <= JPEG_LIMIT
 
 
 def save_picture(picture: Picture, path: str | Path, *, metadata: bool = True) -> Path:

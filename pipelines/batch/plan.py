@@ -15,6 +15,7 @@ from pipelines.batch.options import Options
 from pipelines.batch.rejected import Rejected
 from pipelines.batch.rows import Asked, expand
 from pipelines.batch.sources import Source
+from pipelines.metadata import has_room
 from pipelines.recipe import Recipe
 from xattn.errors import XattnError
 
@@ -147,6 +148,8 @@ def _checked(
                     known[alike] = str(error)
             if known[alike]:
                 raise XattnError(known[alike])
+            if not has_room(recipe, f"picture.{options.form}"):
+                raise XattnError(f"The recipe is too long for a .{options.form}; save the batch as png or webp.")
             sound.append(Item(one.row, one.line, recipe, recipe.hash, model))
         except XattnError as error:
             refused[one.row] = (one, str(error))

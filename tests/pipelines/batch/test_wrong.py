@@ -43,6 +43,14 @@ def test_words_to_watch_that_a_prompt_lacks_make_its_row_bad(pipe: Pipeline, tmp
         drawn(pipe, ["a fox", "a cat"], tmp_path / "out", Options(words=("fox",)))
 
 
+def test_a_row_whose_recipe_no_jpeg_can_hold_is_bad_before_anything_is_made(pipe: Pipeline, tmp_path: Path) -> None:
+    rows = ["a fox", {"prompt": "a cat" + " " * 40_000, "negative_prompt": "a" + " " * 40_000}]
+    with pytest.raises(batch.BadRows, match=r"memory:2: The recipe is too long for a \.jpg; save the batch as png"):
+        drawn(pipe, rows, tmp_path / "out", Options(form="jpg"))
+    assert not (tmp_path / "out").exists()
+    assert batch.plan(rows, pipe=pipe, options=Options(form="webp")).pictures == 2
+
+
 def test_a_run_that_fails_twice_costs_only_its_own_picture(pipe: Pipeline, tmp_path: Path) -> None:
     rows = [{"prompt": "a fox", "seed": "0-3"}]
 
