@@ -53,7 +53,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_BREAK = re.compile(r"\s*\bBREAK\b\s*")
+_BREAK = re.compile(r"\bBREAK\b")
+_SPACE = re.compile(r"\s*")
 _NUMBER = re.compile(rf"\s*({_WEIGHT})\s*")
 
 
@@ -133,10 +134,14 @@ def _tokens(prompt: str, parameter: str) -> Iterator[Node | _Mark]:
 
 
 def _plain(prompt: str, start: int, end: int) -> Iterator[Node]:
+    # the space around it belongs to it, and is found from the word: a pattern that begins with \s* takes a minute for a
+    # prompt of spaces
     for found in _BREAK.finditer(prompt, start, end):
-        yield from _text(prompt, start, found.start())
-        yield Break(*found.span())
-        start = found.end()
+        begins = start + len(prompt[start : found.start()].rstrip())
+        after = _SPACE.match(prompt, found.end(), end)
+        yield from _text(prompt, start, begins)
+        start = found.end() if after is None else after.end()
+        yield Break(begins, start)
     yield from _text(prompt, start, end)
 
 

@@ -183,7 +183,7 @@ def test_a_prompt_without_end_is_a_sentence() -> None:
         parse("a" * (MAX_LENGTH + 1))
 
 
-@pytest.mark.parametrize("fragment", ["\\(", "(a)", ")", "[a:b:3] "])
+@pytest.mark.parametrize("fragment", ["\\(", "(a)", ")", "[a:b:3] ", " ", ": ", "a BREAK  ", "<lora:"])
 def test_the_longest_prompts_are_read_in_no_time(fragment: str) -> None:
     started = time.process_time()
     readings(fragment * (MAX_LENGTH // len(fragment)), 2)
