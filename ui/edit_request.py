@@ -76,11 +76,8 @@ class Wishes:
         """The recipes with their edits, and how each is aligned with the source. Raises UnknownWord and more."""
         further = () if self.edits is None else read_edits(self.edits, pipe.techniques)
         ledgers = [pipe.ledger(one.prompt, one.syntax) for one in (base, *recipes)]
-        for flag, words, prompts in (
-            ("--blend", self.blend, ledgers),
-            ("--reweight", tuple(word for word, _ in self.scales), ledgers[1:]),
-        ):
-            _check_words(flag, words, prompts)
+        _check_words("--blend", self.blend, ledgers, "in source or target")
+        _check_words("--reweight", tuple(word for word, _ in self.scales), ledgers[1:], "in any target")
         made, alignments = [], []
         for recipe, ledger in zip(recipes, ledgers[1:], strict=True):
             paired = replace(recipe, edits=(Replace(self.pairs),))
@@ -131,12 +128,12 @@ def _read_json(path: str) -> object:
         raise BadValue("--edits", path, f"a JSON file with a list of edits ({reason.lower()})") from error
 
 
-def _check_words(flag: str, words: Sequence[Phrase], ledgers: Sequence[Ledger]) -> None:
+def _check_words(flag: str, words: Sequence[Phrase], ledgers: Sequence[Ledger], where: str) -> None:
     known = tuple(dict.fromkeys(word.text for ledger in ledgers for word in ledger.words))
     for word in words:
         if not any(_has(ledger, word) for ledger in ledgers):
             said = word if isinstance(word, str) else f"{word[0]}:{word[1]}"
-            raise UnknownName(f"word of the prompts for {flag}", said, known)
+            raise UnknownName(f"word for {flag} {where},", said, known)
 
 
 def _has(ledger: Ledger, word: Phrase) -> bool:

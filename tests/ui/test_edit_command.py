@@ -88,9 +88,9 @@ def test_a_picture_is_a_source_too_and_its_target_is_drawn_again(xattn: Xattn, m
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--blend", "foks"), 'There is no word of the prompts for --blend "foks". Known: a, fox, dog.'),
+        (("--blend", "foks"), 'There is no word for --blend in source or target, "foks". Known: a, fox, dog.'),
+        (("--reweight", "fox=2"), 'There is no word for --reweight in any target, "fox". Known: a, dog.'),
         (("--blend", "fox:2"), '"fox:2"'),
-        (("--reweight", "fox=2"), "--reweight"),
         (("--reweight", "dog"), "red=1.6"),
         (("--reweight", "dog=much"), "a number such as"),
         (("--pairs", "cat=dog"), 'The source\'s prompt has no word "cat". Its words are: a, fox.'),
