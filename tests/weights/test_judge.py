@@ -29,15 +29,14 @@ def judge() -> Judge:
 
 def test_it_is_right_in_99_of_100_held_out_scenes(judge):
     shares = accuracy(judge, 150, seed=31_000)
-    assert shares["single"] >= 0.99
-    assert shares["pair"] >= 0.99
+    assert set(shares) == {"single", "pair", "colored single", "colored pair"}
+    assert min(shares.values()) >= 0.98  # of 150, two
+    assert min(shares["single"], shares["pair"]) >= 0.99
 
 
 @pytest.mark.slow
 def test_it_is_right_in_99_of_100_held_out_scenes_of_a_large_sample(judge):
-    shares = accuracy(judge, 3000, seed=32_000)
-    assert shares["single"] >= 0.99
-    assert shares["pair"] >= 0.99
+    assert min(accuracy(judge, 3000, seed=32_000).values()) >= 0.99
 
 
 def test_it_places_objects_within_a_cell(judge):

@@ -38,6 +38,7 @@ def everything(
     coarse: Annotated[
         bool, typer.Option(help="Three sizes of single objects and one of pairs, to begin with.")
     ] = False,
+    colored: Annotated[float, typer.Option(help="Share of scenes whose captions name colours of objects.")] = 0.0,
     capacity: Annotated[int, typer.Option(help="Encoded scenes kept in memory.")] = 40_000,
     filled: Annotated[int, typer.Option(help="Scenes encoded before the first step.")] = 8_000,
     batch: Annotated[int, typer.Option(help="Scenes a step of the UNet.")] = 32,
@@ -59,7 +60,7 @@ def everything(
         _start(start_from, folder)
     vae = stages.autoencoder(folder, vae_minutes)
     _say(f"Autoencoder ready: {folder / 'vae_final.pt'}")
-    scenes = stages.ring(folder, vae, pairs=pairs, coarse=coarse, capacity=capacity, filled=filled)
+    scenes = stages.ring(folder, vae, pairs=pairs, coarse=coarse, colored=colored, capacity=capacity, filled=filled)
     _say(f"{scenes.filled} scenes encoded")
     pair = stages.first_pair(folder, scenes, text_minutes)
     _say(f"Text tower ready: {stages.minutes_spent(folder / 'text.pt'):.1f} minutes")
@@ -125,6 +126,7 @@ def evaluate_model(
     pairs: Annotated[int, typer.Option(help="Pictures of two objects.")] = 240,
     maps: Annotated[int, typer.Option(help="Scenes of one object, and of two, whose word maps are measured.")] = 60,
     edits: Annotated[int, typer.Option(help="Objects that are replaced by others.")] = 57,
+    colors: Annotated[int, typer.Option(help="Pairs of coloured objects; 0 draws no coloured ones.")] = 96,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own if not given.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; the model's own if not given.")] = None,
     fast: Annotated[bool, typer.Option(help="Draw in bfloat16.")] = False,
@@ -137,7 +139,7 @@ def evaluate_model(
     from PIL import Image
 
     from pipelines.pipeline import Pipeline
-    from weights.train import card, draw, replacements, word_maps
+    from weights.train import card, colored, draw, replacements, word_maps
     from weights.train.evaluate import evaluate
     from weights.train.figures import table
 
@@ -160,6 +162,8 @@ def evaluate_model(
         figures["maps"] = word_maps.measure(pipe, maps)
     if edits:
         figures["edits"] = replacements.measure(pipe, edits)
+    if colors:
+        figures["colors"] = colored.measure(pipe, colors)
     text = json.dumps(figures, indent=2) + "\n"
     print(table(figures), text, sep="\n\n", flush=True)
     if keep:

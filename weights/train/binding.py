@@ -71,6 +71,8 @@ def owners(tokenizer: CLIPTokenizer, ids: Tensor, scenes: Sequence[Scene]) -> Te
     found = torch.zeros(ids.shape, dtype=torch.int8)
     for row, caption, scene in zip(found, ids.tolist(), scenes, strict=True):
         start = 0
+        if not scene.caption:
+            continue
         for owner, placed in enumerate(scene.objects, 1):
             name = tokenizer(placed.name, add_special_tokens=False)["input_ids"]
             # names come in the scene's order, so "dog" is never sought inside a "hot dog" before it

@@ -38,6 +38,21 @@ class EditFigures(TypedDict):
     psnr: float
 
 
+class ColorFigures(TypedDict):
+    """Objects in colours that the prompt gives them, see `colored`: shares of the single objects and of the pairs."""
+
+    singles: int
+    pairs: int
+    single: float
+    """Single objects recognised, in their colour."""
+    both: float
+    """Pairs with both objects recognised, whatever their colours."""
+    right: float
+    """Pairs with both objects recognised, each in its colour."""
+    swapped: float
+    """Pairs with both objects recognised, each in the other's colour."""
+
+
 class Figures(TypedDict):
     """Shares are in [0, 1]; `None` stands for what could not be measured."""
 
@@ -56,6 +71,7 @@ class Figures(TypedDict):
     weak: list[Weak]
     maps: NotRequired[MapFigures]
     edits: NotRequired[EditFigures]
+    colors: NotRequired[ColorFigures]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +93,14 @@ BARS = (
     Bar("word-map mIoU against true masks, one object", "maps_single", 0.60),
     Bar("word-map mIoU against true masks, two objects", "maps_pair", 0.45),
     Bar("object replaced by `Replace` alone: recognised, and background kept at 25 dB", "edits", 0.80),
+    Bar("coloured pair right: both objects, each in its colour", "colors", 0.60),
     Bar("positions and sizes spread as in the data (worst KS distance)", "worst_spread", 0.15, below=True),
 )
 
 
 def table(figures: Figures) -> str:
     """The figures beside their bars, and the weak objects, for a terminal or a Markdown file."""
-    maps, edits = figures.get("maps"), figures.get("edits")
+    maps, edits, colors = figures.get("maps"), figures.get("edits"), figures.get("colors")
     values: dict[str, float | None] = {
         "psnr": figures["psnr"],
         "single": figures["single"],
@@ -93,6 +110,7 @@ def table(figures: Figures) -> str:
         "maps_single": maps["single"] if maps else None,
         "maps_pair": maps["pair"] if maps else None,
         "edits": edits["right"] if edits else None,
+        "colors": colors["right"] if colors else None,
         "worst_spread": max(figures["spread"].values()),
     }
     lines = ["| what | measured | bar | |", "|---|---|---|---|"]
@@ -111,6 +129,7 @@ def table(figures: Figures) -> str:
         "Relations": ", ".join(f"{name} {share:.2f}" for name, share in figures["relations"].items()),
         "Word maps": _of_maps(maps) if maps else "",
         "Replaced": _of_edits(edits) if edits else "",
+        "Coloured": _of_colors(colors) if colors else "",
         "KS distances": ", ".join(f"{name} {gap:.3f}" for name, gap in figures["spread"].items()),
         "Weak": (", ".join(weak[:LISTED]) or "none") + more,
     }
@@ -126,6 +145,13 @@ def _of_edits(edits: EditFigures) -> str:
     return (
         f"{edits['count']} objects; recognised {edits['recognised']:.3g}, background kept {edits['kept']:.3g} "
         f"(median {edits['psnr']:.1f} dB)"
+    )
+
+
+def _of_colors(colors: ColorFigures) -> str:
+    return (
+        f"{colors['singles']} single objects, {colors['single']:.3g} right; {colors['pairs']} pairs, both objects "
+        f"recognised {colors['both']:.3g}, colours swapped {colors['swapped']:.3g}"
     )
 
 

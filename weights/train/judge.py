@@ -1,7 +1,8 @@
-"""The judge: which objects are in a picture, and where. It has only ever seen composed scenes.
+"""The judge: which objects are in a picture, where, and in which colours. It has only ever seen composed scenes.
 
 A small fully convolutional net gives class logits (the world's objects, and nothing) on an 8x8 grid, trained with
-cross entropy per cell on the known boxes and on the picture as a whole. To judge drawn pictures fairly it is shown
+cross entropy per cell on the known boxes and on the picture as a whole; a second head says which of the colours that
+objects can be given an object has. To judge drawn pictures fairly it is shown
 scenes a little off: other tints, softer, noisier, resized by a few per cent, off the grid. To judge them strictly it
 is shown counterfeits, whose colours are right and whose shape is not (shuffled patches, blobs), as nothing.
 """
@@ -9,6 +10,7 @@ is shown counterfeits, whose colours are right and whose shape is not (shuffled 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from torch import Tensor, nn
 
 from weights.train.loop import Log, Run, flat_tail
 from weights.train.muon import Muon
-from weights.train.scenes import Scene, pair, single
+from weights.train.scenes import Scene, colored_pair, colored_single, pair, single
+from weights.train.tint import TINTS
 from weights.train.vae import to_tensor
 from weights.train.world import NEAR_WHITE, SIZE, world
 
@@ -32,6 +35,8 @@ SURE = 0.5
 """An object counts as seen where some cell gives it at least this probability."""
 COUNTERFEITS = 0.12
 """Share of training scenes whose objects are spoilt and count as nothing."""
+COLORED = 0.25
+"""Share of training scenes whose objects have colours not their own."""
 
 
 class Block(nn.Module):
@@ -57,7 +62,11 @@ def _down(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
 
 
 class Judge(nn.Module):
-    """Pictures float `[B, 3, 128, 128]` in [-1, 1] → logits `[B, objects + 1, 8, 8]`; the last class is nothing."""
+    """Pictures float `[B, 3, 128, 128]` in [-1, 1] → logits of objects and of their colours.
+
+    Objects `[B, objects + 1, 8, 8]`, the last class is nothing; colours `[B, TINTS, 8, 8]`, meant where a coloured
+    object is.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,20 +79,25 @@ class Judge(nn.Module):
             Block(128),
         )
         self.head = nn.Conv2d(128, len(world().objects) + 1, 1)
+        self.tint = nn.Conv2d(128, len(TINTS), 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.body(images))
-        return logits
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.body(images)
+        return self.head(hidden), self.tint(hidden)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An object in a picture: its index in the world, its probability at the best cell, its centre in pixels."""
+    """An object in a picture: its index in the world, its probability at the best cell, its centre in pixels.
+
+    `tint` is the nearest of `TINTS`, also for objects in their own colours.
+    """
 
     index: int
     probability: float
     x: float
     y: float
+    tint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +108,32 @@ class Targets:
     """`[8, 8]`"""
     whole: NDArray[np.float32]
     """`[objects + 1]`, the shares of the objects, or all nothing."""
+    tints: NDArray[np.int64]
+    """`[8, 8]`, places in `TINTS`, -1 where no coloured object is."""
 
 
-def targets(boxes: list[tuple[int, float, float, float, float]]) -> Targets:
-    """From boxes (index, x0, y0, x1, y1) in pixels. The middle 60 % of a box is its object's, its rim nobody's."""
+def targets(boxes: list[tuple[int, float, float, float, float]], colors: Sequence[str | None] | None = None) -> Targets:
+    """From boxes (index, x0, y0, x1, y1) in pixels and the objects' colours, None for their own.
+
+    The middle 60 % of a box is its object's, its rim nobody's.
+    """
     nothing = len(world().objects)
     centres = (np.arange(CELLS) + 0.5) * (SIZE / CELLS)
     cells = np.full((CELLS, CELLS), nothing, np.int64)
     whole = np.zeros(nothing + 1, np.float32)
-    for index, x0, y0, x1, y1 in boxes:
+    tints = np.full((CELLS, CELLS), -1, np.int64)
+    for (index, x0, y0, x1, y1), color in zip(boxes, colors or [None] * len(boxes), strict=True):
         across, down = np.abs(centres - (x0 + x1) / 2), np.abs(centres - (y0 + y1) / 2)
         reach_x, reach_y = (x1 - x0) / 2, (y1 - y0) / 2
         inside = (down < reach_y)[:, None] & (across < reach_x)[None]
         middle = (down < 0.6 * reach_y)[:, None] & (across < 0.6 * reach_x)[None]
         cells[inside & (cells == nothing)] = -1
         cells[middle] = index
+        tints[middle] = -1 if color is None else TINTS.index(color)
         whole[index] += 1.0 / len(boxes)
     if not boxes:
         whole[nothing] = 1.0
-    return Targets(cells, whole)
+    return Targets(cells, whole, tints)
 
 
 def spoil(rng: np.random.Generator, scene: Scene, image: NDArray[np.uint8]) -> None:
@@ -132,9 +153,17 @@ def spoil(rng: np.random.Generator, scene: Scene, image: NDArray[np.uint8]) -> N
             box[:] = smooth[0].permute(1, 2, 0).add(1).mul(127.5).round().byte().numpy()
 
 
-def examples(rng: np.random.Generator, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Augmented pictures `[B, 3, 128, 128]`, cells' classes `[B, 8, 8]`, shares `[B, objects + 1]`."""
-    scenes = [single(rng) if rng.random() < 0.5 else pair(rng) for _ in range(batch)]
+def compose(rng: np.random.Generator) -> Scene:
+    """A scene to learn from: half have one object, half two."""
+    one, colored = rng.random() < 0.5, rng.random() < COLORED
+    if one:
+        return colored_single(rng) if colored else single(rng)
+    return colored_pair(rng) if colored else pair(rng)
+
+
+def examples(rng: np.random.Generator, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Augmented pictures `[B, 3, 128, 128]`, classes and colours of cells `[B, 8, 8]`, shares `[B, objects + 1]`."""
+    scenes = [compose(rng) for _ in range(batch)]
     arrays = [scene.image() for scene in scenes]
     false = rng.random(batch) < COUNTERFEITS
     for scene, array, spoilt in zip(scenes, arrays, false, strict=True):
@@ -149,11 +178,12 @@ def examples(rng: np.random.Generator, batch: int) -> tuple[Tensor, Tensor, Tens
             corners = np.array([[placed.x, placed.y], [placed.x + placed.size, placed.y + placed.size]], np.float64)
             (x0, y0), (x1, y1) = (corners - SIZE / 2) * scale + SIZE / 2 + move
             boxes.append((placed.index, float(x0), float(y0), float(x1), float(y1)))
-        asked.append(targets(boxes))
+        asked.append(targets(boxes, [] if spoilt else [placed.color for placed in scene.objects]))
     images = _worn(rng, _moved(to_tensor(arrays), zoom, shift))
     cells = torch.from_numpy(np.stack([each.cells for each in asked]))
     whole = torch.from_numpy(np.stack([each.whole for each in asked]))
-    return images, cells, whole
+    tints = torch.from_numpy(np.stack([each.tints for each in asked]))
+    return images, cells, tints, whole
 
 
 def _moved(images: Tensor, zoom: NDArray[np.float64], shift: NDArray[np.float64]) -> Tensor:
@@ -180,9 +210,9 @@ def _worn(rng: np.random.Generator, images: Tensor) -> Tensor:
     return (images * gain + lift + noise).clamp(-1, 1)
 
 
-def loss_of(judge: Judge, images: Tensor, cells: Tensor, whole: Tensor) -> Tensor:
+def loss_of(judge: Judge, images: Tensor, cells: Tensor, tints: Tensor, whole: Tensor) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
-        logits = judge(images)
+        logits, colors = judge(images)
     logits = logits.float()
     nothing = logits.shape[1] - 1
     each = F.cross_entropy(logits, cells, ignore_index=-1, reduction="none", label_smoothing=0.02)
@@ -191,7 +221,8 @@ def loss_of(judge: Judge, images: Tensor, cells: Tensor, whole: Tensor) -> Tenso
     per_cell = each[objects].mean() + 0.5 * each[plain].mean()
     # an object's share is its mass over the middle cells of all objects; nothing's, the plain cells alone
     mass = pooled(logits.softmax(dim=1))
-    return per_cell - 0.5 * (whole * mass.clamp_min(1e-4).log()).sum(dim=1).mean()
+    per_color = F.cross_entropy(colors.float(), tints, ignore_index=-1)
+    return per_cell + per_color - 0.5 * (whole * mass.clamp_min(1e-4).log()).sum(dim=1).mean()
 
 
 def pooled(heat: Tensor) -> Tensor:
@@ -258,36 +289,43 @@ def look(judge: Judge, images: list[NDArray[np.uint8]], most: int = 2) -> list[t
     """What each picture `[128, 128, 3]` shows, at most `most` objects, the largest share first."""
     seen = []
     for start in range(0, len(images), 64):
-        heat = judge(to_tensor(images[start : start + 64])).softmax(dim=1)
+        logits, colors = judge(to_tensor(images[start : start + 64]))
+        heat = logits.softmax(dim=1)
         shares = pooled(heat)[:, :-1]
-        for picture, share in zip(heat, shares, strict=True):
+        for picture, color, share in zip(heat, colors.log_softmax(dim=1), shares, strict=True):
             best = [int(index) for index in share.topk(most).indices]
-            found = [_seen(picture[index], index) for index in best]
+            found = [_seen(picture[index], color, index) for index in best]
             seen.append(tuple(each for each in found if each.probability >= SURE))
     return seen
 
 
-def _seen(cells: Tensor, index: int) -> Seen:
-    """One object's heat `[8, 8]` as a place: its centre of mass."""
+def _seen(cells: Tensor, colors: Tensor, index: int) -> Seen:
+    """One object's heat `[8, 8]` as a place, its centre of mass, and its colour of those `[TINTS, 8, 8]` there."""
     total = cells.sum()
     at = (torch.arange(CELLS) + 0.5) * (SIZE / CELLS)
     x, y = (cells.sum(dim=0) @ at) / total, (cells.sum(dim=1) @ at) / total
-    return Seen(index, float(cells.max()), float(x), float(y))
+    tint = TINTS[int((colors * cells).sum(dim=(1, 2)).argmax())]
+    return Seen(index, float(cells.max()), float(x), float(y), tint)
 
 
 def accuracy(judge: Judge, count: int, seed: int = 10_000) -> dict[str, float]:
-    """Shares of held-out rendered scenes judged right: single objects, and both of a pair."""
+    """Shares of held-out rendered scenes judged right: single objects, both of a pair, and both in their colours."""
     rng = np.random.default_rng([5, seed])
     right = {}
-    for name, compose, objects in (("single", single, 1), ("pair", pair, 2)):
-        scenes = [compose(rng) for _ in range(count)]
-        looks = look(judge, [scene.image() for scene in scenes], objects)
-        hits = [
-            {placed.index for placed in scene.objects} == {each.index for each in seen}
-            for scene, seen in zip(scenes, looks, strict=True)
-        ]
-        right[name] = float(np.mean(hits))
+    kinds = {"single": single, "pair": pair, "colored single": colored_single, "colored pair": colored_pair}
+    for name, composed in kinds.items():
+        scenes = [composed(rng) for _ in range(count)]
+        looks = look(judge, [scene.image() for scene in scenes], 2 if name.endswith("pair") else 1)
+        right[name] = float(np.mean([judged(scene, seen) for scene, seen in zip(scenes, looks, strict=True)]))
     return right
+
+
+def judged(scene: Scene, seen: tuple[Seen, ...]) -> bool:
+    """Whether all objects of the scene are seen and no other, in the colours that they were given."""
+    tints = {each.index: each.tint for each in seen}
+    return tints.keys() == {placed.index for placed in scene.objects} and all(
+        placed.color in (None, tints[placed.index]) for placed in scene.objects
+    )
 
 
 def background(image: NDArray[np.uint8]) -> NDArray[np.float32]:

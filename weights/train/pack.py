@@ -18,6 +18,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from weights.train import card, stages, unet
 from weights.train.history import history
+from weights.train.tint import PLAIN, TINTS
 from weights.train.unet import Pair
 from weights.train.world import world
 
@@ -114,6 +115,9 @@ def vocabulary() -> dict[str, object]:
         "color": list(known.colors),
         "relation": list(known.relations),
         "filler": fillers,
+        # objects and colours once more: which objects a prompt may colour, and how
+        "colorable": list(PLAIN),
+        "tint": list(TINTS),
     }
     return {"version": 1, "kinds": kinds}
 

@@ -80,11 +80,13 @@ def load_autoencoder(folder: Path) -> AutoencoderKL:
     return model.eval().requires_grad_(False)
 
 
-def ring(folder: Path, model: AutoencoderKL, *, pairs: float, coarse: bool, capacity: int, filled: int) -> data.Ring:
+def ring(
+    folder: Path, model: AutoencoderKL, *, pairs: float, coarse: bool, colored: float, capacity: int, filled: int
+) -> data.Ring:
     """Encoded scenes to learn from, other ones after each resumption."""
     seed = RING_SEED + 500_000 * workers.rank() + steps_done(folder / "text.pt") + steps_done(folder / "unet.pt")
     scenes = data.Ring(model, load_tokenizer(folder), capacity, seed)
-    scenes.pairs, scenes.coarse = pairs, coarse
+    scenes.pairs, scenes.coarse, scenes.colored = pairs, coarse, colored
     scenes.fill(filled)
     return scenes
 

@@ -1,4 +1,6 @@
-"""The text tower says how two objects stand: a loss on its states, since a causal tower has no reason of its own to.
+"""The text tower says how two objects stand, and their colours: a loss on its states.
+
+A causal tower has no reason of its own to.
 
 Trained contrastively on scenes that differ in their objects, the tower tells relations apart by less than one
 hundredth of its states' variance, and a UNet that learns from those states places objects anywhere. Here every relation
@@ -9,6 +11,9 @@ from the second object's last token to a few past the caption's end, is to point
 
 The directions are of fixed length, so that only the states can grow; a learned probe would read a faint code and leave
 it faint. The first object's tokens come before the relation and cannot know it.
+
+Colours of objects likewise: the states of an object's own tokens, where places look (see `binding`), point along the
+direction of its colour.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from weights.train.tint import TINTS
 from weights.train.world import world
 
 SCALE = 0.7
@@ -27,6 +33,13 @@ def directions(width: int) -> Tensor:
     """Orthonormal rows `[relations, width]`."""
     drawn = torch.randn(width, len(world().relations), generator=torch.Generator().manual_seed(11))
     return torch.linalg.qr(drawn).Q.T
+
+
+def tints(width: int) -> Tensor:
+    """Orthonormal rows `[colours of objects, width]`, at right angles to the relations' directions."""
+    drawn = torch.randn(width, len(TINTS), generator=torch.Generator().manual_seed(12))
+    relations = directions(width)
+    return torch.linalg.qr(drawn - relations.T @ (relations @ drawn)).Q.T
 
 
 def asked(owned: Tensor) -> Tensor:
@@ -49,6 +62,25 @@ def loss_of(hidden: Tensor, owned: Tensor, relations: Tensor) -> Tensor:
     logits = SCALE * hidden.float() @ directions(hidden.shape[-1]).T
     right = relations[:, None].expand_as(where)
     return torch.nn.functional.cross_entropy(logits[where], right[where])
+
+
+def colored(owned: Tensor, colors: Tensor) -> Tensor:
+    """Each token's colour `[B, tokens]`, -1 where its object has none, or it is no object's.
+
+    owned: `[B, tokens]`, see `binding.owners`; colors: int64 `[B, 2]`, each object's place in TINTS or -1.
+    """
+    nobody = torch.full((len(colors), 1), -1)
+    return torch.cat([nobody, colors], dim=1).gather(1, owned.long())
+
+
+def loss_of_colors(hidden: Tensor, owned: Tensor, colors: Tensor) -> Tensor:
+    """Mean cross entropy over the tokens of coloured objects; 0 where there are none. Shapes as in `colored`."""
+    right = colored(owned, colors)
+    where = right >= 0
+    if not where.any():
+        return hidden.new_zeros(())
+    logits = SCALE * hidden.float()[where] @ tints(hidden.shape[-1]).T
+    return torch.nn.functional.cross_entropy(logits, right[where])
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 Latent diffusion (Rombach et al. 2022) with v-prediction (Salimans & Ho 2022) and a schedule rescaled to zero
 terminal SNR (Lin et al. 2024), so that backgrounds get their exact colour. Loss weights follow min-SNR (Hang et
-al. 2023): (min(snr, 5) + .3)/(snr + 1). Captions are dropped for classifier-free guidance (Ho & Salimans 2022).
+al. 2023): (min(snr, 5) + .3)/(snr + 1). Some scenes have no caption, for classifier-free guidance (Ho & Salimans 2022).
 """
 
 from __future__ import annotations
@@ -18,16 +18,12 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from weights.train import binding, telling, workers
-from weights.train.data import Ring, tokenise
+from weights.train.data import Ring
 from weights.train.loop import Ema, Log, Run, flat_tail
 from weights.train.muon import Muon
 from weights.train.text import WIDTH
 
 CHANNELS = (96, 160, 224)
-DROPPED = 0.3
-"""Share of the captions of single objects replaced by the empty one. None of pairs': guidance goes away from what the
-empty caption draws, and away from scenes with small objects it would go to large ones (measured: median 86 pixels
-where the data have 75)."""
 
 
 def build() -> UNet2DConditionModel:
@@ -121,9 +117,9 @@ def train(
 ) -> Pair:
     """Train for `minutes` of this process's own time over all its runs; returns the averaged model.
 
-    `bound` is the weight of the loss on attention maps, see `binding`, `told` that of the loss on relations, see
-    `telling`, and `floor` what pure noise weighs, see `loss_of`. `average` is the decay, a step, of the average
-    of the weights, `tail` the share of the minutes over which the rate falls to zero.
+    `bound` is the weight of the loss on attention maps, see `binding`, `told` that of the losses on relations and
+    colours, see `telling`, and `floor` what pure noise weighs, see `loss_of`. `average` is the decay, a step, of the
+    average of the weights, `tail` the share of the minutes over which the rate falls to zero.
     """
     torch.manual_seed(3)
     model = Pair(unet or build(), text)
@@ -142,7 +138,6 @@ def train(
     log = Log(folder / "unet.log")
     generator = torch.Generator().manual_seed(run.step + 3 + 500_000 * workers.rank())
     alphas = scheduler().alphas_cumprod
-    empty = tokenise(ring.tokenizer, [""])
     while run.seconds < minutes * 60:
         began = time.monotonic()
         factor = flat_tail(run.step, run.seconds / (minutes * 60), warmup=100, tail=tail)
@@ -151,12 +146,12 @@ def train(
             group["lr"] = rate * share * factor
         ring.add(4)
         drawn = ring.sample(batch, generator)
-        kept = ((torch.rand(batch, generator=generator) >= DROPPED) | (drawn.relations >= 0))[:, None]
-        ids, owned = torch.where(kept, drawn.ids, empty), drawn.owned * kept
-        error, hidden = loss_of(model, drawn.latents, ids, alphas, generator, floor)
+        error, hidden = loss_of(model, drawn.latents, drawn.ids, alphas, generator, floor)
         maps = [each.probabilities for each in recorders if each.probabilities is not None]
-        astray = binding.loss_of(maps, owned, drawn.masks)
-        loss = error + bound * astray + told * telling.loss_of(hidden, owned, drawn.relations)
+        astray = binding.loss_of(maps, drawn.owned, drawn.masks)
+        untold = telling.loss_of(hidden, drawn.owned, drawn.relations)
+        pale = telling.loss_of_colors(hidden, drawn.owned, drawn.colors)
+        loss = error + bound * astray + told * (untold + pale)
         muon.zero_grad(set_to_none=True)
         adam.zero_grad(set_to_none=True)
         loss.backward()
@@ -166,8 +161,14 @@ def train(
         adam.step()
         ema.update(model)
         run.tick(time.monotonic() - began)
-        said = telling.told(hidden, owned, drawn.relations)
-        log.add(run, loss=float(error.detach()), binding=float(astray.detach()), told=float(said))
+        said = telling.told(hidden, drawn.owned, drawn.relations)
+        log.add(
+            run,
+            loss=float(error.detach()),
+            binding=float(astray.detach()),
+            told=float(said),
+            colors=float(pale.detach()),
+        )
         if run.step % every == 0:
             run.save()
             if watch is not None and workers.rank() == 0:
