@@ -1,4 +1,4 @@
-"""Small real text encoders: CLIP's true tokenizer and random, well-scaled towers as transformers writes them."""
+"""Small real models: a whole one, CLIP's true tokenizer, and random, well-scaled towers as transformers writes them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from pipelines.pipeline import Pipeline
+from tests.models import write_model
 from weights.train import tokenizer as clip
 
 
@@ -27,6 +29,18 @@ def sd2_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokenizer")
     clip.write(folder, clip.clip_merges(), pad_token="!")
     return folder
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Stable Diffusion 1 in small, which draws 64 pixels."""
+    return write_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def pipe(folder: Path) -> Pipeline:
+    """That model, loaded. A run leaves it as it was, so all tests may share it."""
+    return Pipeline.from_pretrained(folder)
 
 
 def scale_weights(module: nn.Module, seed: int) -> None:

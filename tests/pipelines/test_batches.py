@@ -11,16 +11,10 @@ from pipelines.batches import batches
 from pipelines.pipeline import Pipeline
 from pipelines.recipe import Recipe
 from pipelines.techniques import Reweight
-from tests.models import write_model
 from xattn.errors import BadValue, UnknownWord
 
 DOG = Recipe("a dog on purple", seed=3, num_inference_steps=3, guidance_scale=4.0)
 FROM_DOG = Recipe("a fox on purple", source=DOG, edits=(Reweight("purple", 2.0, of="source"),))
-
-
-@pytest.fixture(scope="module")
-def pipe(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.from_pretrained(write_model(tmp_path_factory.mktemp("models") / "tiny"))
 
 
 def pixels(result: object) -> np.ndarray:

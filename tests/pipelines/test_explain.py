@@ -11,20 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.pipeline import Pipeline
 from pipelines.recipe import Recipe
-from tests.models import write_model
 from xattn.errors import UnknownWord
 
 FOX = Recipe("a fox on purple", seed=7, num_inference_steps=2, guidance_scale=5.0, width=64, height=96)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> Pipeline:
-    return Pipeline.from_pretrained(folder)
 
 
 def test_the_kernels_told_are_the_kernels_run(pipe: Pipeline) -> None:

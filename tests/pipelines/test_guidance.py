@@ -19,7 +19,6 @@ from pipelines.guidance.classifier_free import classifier_free
 from pipelines.guidance.guide import Guide
 from pipelines.pipeline import Pipeline
 from pipelines.recipe import Recipe
-from tests.models import write_model
 from xattn.errors import BadValue, UnknownName
 
 FOX = Recipe("a fox", negative_prompt="a dog", seed=7, num_inference_steps=3, guidance_scale=6.0)
@@ -67,16 +66,6 @@ def test_without_bound_and_momentum_and_with_all_of_it_it_is_classifier_free() -
 def test_no_guidance_runs_no_second_row() -> None:
     assert Guide(ClassifierFree(), [1.0, 1.0], 4).roles == ("cond",)
     assert Guide(ClassifierFree(), [1.0, 2.0], 4).roles == ("uncond", "cond")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> Pipeline:
-    return Pipeline.from_pretrained(folder)
 
 
 def furthest(one: object, other: object) -> int:

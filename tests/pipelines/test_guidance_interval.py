@@ -44,16 +44,6 @@ FOX = Recipe("a fox", negative_prompt="a dog", seed=7, num_inference_steps=5, gu
 MIDDLE = ClassifierFree(start=0.25, stop=0.75)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> Pipeline:
-    return Pipeline.from_pretrained(folder)
-
-
 def latents(pipe: Pipeline, recipe: Recipe) -> Tensor:
     return [event.latents for event in pipe.stream(recipe) if isinstance(event, StepEvent)][-1]
 

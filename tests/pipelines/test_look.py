@@ -21,16 +21,6 @@ PROMPT = "a fox on purple"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> Pipeline:
-    return Pipeline.from_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
 def photo() -> Image.Image:
     x, y = np.meshgrid(np.linspace(0, 255, 64), np.linspace(0, 255, 96))
     return Image.fromarray(np.stack([x, y, 255 - x], axis=-1).astype(np.uint8))

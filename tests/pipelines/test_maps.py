@@ -19,23 +19,13 @@ from pipelines.figures import contact_sheet, write_figure
 from pipelines.pipeline import Pipeline, StepEvent
 from pipelines.recipe import Recipe
 from pipelines.techniques import Reweight
-from tests.models import write_model, write_sd2_model
+from tests.models import write_sd2_model
 from tests.pipelines.materialised import Kept, materialise
 from xattn.errors import BadValue, UnknownName
 
 FOX = Recipe("a fox and ice cream on purple", seed=7, num_inference_steps=3, guidance_scale=5.0, width=64, height=96)
 WORDS = ("fox", "ice cream")
 EVERY = [keep for size in range(4) for keep in combinations(("step", "layer", "head"), size)]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> Pipeline:
-    return Pipeline.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")

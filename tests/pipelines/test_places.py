@@ -20,7 +20,6 @@ from pipelines.recipe import Recipe
 from pipelines.techniques import Inject
 from pipelines.techniques.values import Box, WordMap
 from pipelines.techniques.window import Window
-from tests.models import write_model
 from tests.pipelines.materialised import Kept, materialise
 from tests.pipelines.techniques.samples import SOURCE, TARGET
 from tests.xattn.test_watching import largest
@@ -29,11 +28,6 @@ from xattn.errors import BadValue, UnknownWord
 FOX = Recipe("a fox, and ice cream on purple", seed=7, num_inference_steps=2, guidance_scale=5.0, width=64, height=96)
 POINT, BOX = (0.3, 0.7), Box(0.0, 1 / 3, 0.5, 2 / 3)
 APART = Capture("*", ("step", "layer", "head"), resolution="native", places=(POINT, BOX))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="module")

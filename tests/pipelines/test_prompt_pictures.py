@@ -20,13 +20,8 @@ from pipelines.prompt import Effect, Reading, first
 from pipelines.prompt.emphasis import emphasise
 from pipelines.recipe import Recipe
 from pipelines.text import TextEncoder
-from tests.models import write_model, write_xl_model
+from tests.models import write_xl_model
 from xattn.errors import BadValue, UnknownName, UnknownWord, Unsupported
-
-
-@pytest.fixture(scope="module")
-def pipe(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.from_pretrained(write_model(tmp_path_factory.mktemp("model")))
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,8 @@ from pipelines.capture import Capture
 from pipelines.pipeline import Pipeline
 from pipelines.recipe import Recipe
 from pipelines.value_lengths import value_lengths
-from tests.models import write_model
 
 SAID = Recipe("a fox, on red", seed=1, num_inference_steps=2)
-
-
-@pytest.fixture(scope="module")
-def pipe(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.from_pretrained(write_model(tmp_path_factory.mktemp("models") / "tiny"))
 
 
 def test_a_length_is_that_of_the_value_through_the_output_projection(pipe: Pipeline) -> None:

@@ -39,11 +39,6 @@ class Calls(TorchDispatchMode):
         return out
 
 
-@pytest.fixture(scope="module")
-def pipe(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.from_pretrained(write_model(tmp_path_factory.mktemp("models") / "tiny"))
-
-
 def calls(pipe: Pipeline, recipe: Recipe, words: tuple[str, ...] = ()) -> Calls:
     """Of the first step. Encoding and decoding attend too, but not in here."""
     stream = pipe.stream(recipe, words=words)

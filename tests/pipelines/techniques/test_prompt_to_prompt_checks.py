@@ -13,17 +13,11 @@ from pipelines.recipe import Recipe
 from pipelines.techniques import Edit, Inject, LocalBlend, Refine, Replace, Reweight
 from pipelines.techniques.values import Box
 from pipelines.techniques.window import Window
-from tests.models import write_model
 from xattn.errors import BadValue, Conflict, UnknownName, UnknownWord, XattnError
 
 SOURCE = Recipe("a fox on purple", seed=1, num_inference_steps=4, guidance_scale=4.0)
 TARGET = replace(SOURCE, prompt="a dog on purple", source=SOURCE)
 WHOLE = Window()
-
-
-@pytest.fixture(scope="module")
-def pipe(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.from_pretrained(write_model(tmp_path_factory.mktemp("models") / "tiny"))
 
 
 @pytest.mark.parametrize(

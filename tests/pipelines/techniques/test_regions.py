@@ -15,7 +15,6 @@ from pipelines.techniques import PaintMap, Regions
 from pipelines.techniques.regions import Region
 from pipelines.techniques.values import Box, WordMap
 from pipelines.techniques.window import Window
-from tests.models import write_model
 from tests.pipelines.techniques.one_call import TOKENS, Call
 from xattn.errors import BadValue
 
@@ -156,11 +155,6 @@ def test_what_cannot_be_is_told_in_a_sentence() -> None:
         Region("a cat", "left")  # type: ignore[arg-type]
     with pytest.raises(BadValue, match=r"region.prompt is ' '.* at least one word"):
         Region(" ", LEFT)
-
-
-@pytest.fixture(scope="module")
-def pipe(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.from_pretrained(write_model(tmp_path_factory.mktemp("models") / "tiny"))
 
 
 def test_two_pictures_with_different_fields_are_each_as_alone(pipe: Pipeline) -> None:
