@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.alone import attention_alone
 from benchmarks.materialised import MaterialisedEdit, MaterialisedMaps
+from benchmarks.options import EMBEDDED, SIZED, begin, parser, shown, side
 from benchmarks.peers import Picture, Task, Theirs, load_theirs
 from benchmarks.plain import furthest, psnr, spread_of
-from benchmarks.sized import sd15_size
-from pipelines.load import locate
 from pipelines.provenance import Provenance
-from xattn import LocalBlend, Pipeline, Recipe, Replace, Reweight, StepEvent, XattnError
+from xattn import LocalBlend, Pipeline, Recipe, Replace, Reweight, StepEvent
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, TARGET = "a dog on purple", "a fox on purple"
@@ -167,13 +165,9 @@ def peak(name: str, asked: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """The command. Exit code 1 where a picture was not what it must be."""
     asked = _parser().parse_args(arguments)
-    torch.set_num_threads(asked.threads)
-    try:
-        folder = sd15_size() if asked.model == "sd15-size" else locate(asked.model)[1]
-    except XattnError as error:
-        print(error, file=sys.stderr)
+    if (folder := begin(asked)) is None:
         return 2
-    whole = asked.model != "sd15-size"
+    whole = asked.model != SIZED
     task = _task(folder, asked)
     diffusers = load_theirs(folder, asked.dtype)
     pipe = Pipeline.from_diffusers(diffusers)
@@ -246,7 +240,7 @@ def _report(
     here = Provenance.here(dtype=asked.dtype, backend="auto", device="cpu", batch=1)
     return {
         "command": "benchmarks.overhead",
-        "model": asked.model if asked.model in ("emoji-128", "sd15-size") else "path",
+        "model": shown(asked),
         "size": [task.width, task.height],
         "steps": task.steps,
         "provenance": here.document(),
@@ -259,26 +253,18 @@ def _report(
 
 
 def _task(folder: Path, asked: argparse.Namespace) -> Task:
-    unet = json.loads((folder / "unet" / "config.json").read_text())
-    vae = json.loads((folder / "vae" / "config.json").read_text())
-    side = asked.size or unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
-    steps = asked.steps or (1 if asked.model == "sd15-size" else 20)
-    return Task(TARGET, "", steps, 4.0 if asked.model == "emoji-128" else 7.5, side, side)
+    pixels = side(folder, asked)
+    steps = asked.steps or (1 if asked.model == SIZED else 20)
+    return Task(TARGET, "", steps, 4.0 if asked.model == EMBEDDED else 7.5, pixels, pixels)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default="emoji-128", help="emoji-128, sd15-size (no decoding timed), or a folder")
-    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--steps", type=int, help="default: 20; 1 for sd15-size")
-    parser.add_argument("--size", type=int, help="pixels of a side; default: the model's own")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--memory", action="store_true", help="peak memory too, a process for each peer")
-    parser.add_argument("--alone", action="store_true", help="the attention layers alone too")
-    parser.add_argument("--unchecked", action="store_true", help="time without comparing pictures first")
-    parser.add_argument("--peak-of", help=argparse.SUPPRESS)
-    return parser
+    made = parser("benchmarks.overhead", __doc__, "20; 1 for sd15-size")
+    made.add_argument("--memory", action="store_true", help="peak memory too, a process for each peer")
+    made.add_argument("--alone", action="store_true", help="the attention layers alone too")
+    made.add_argument("--unchecked", action="store_true", help="time without comparing pictures first")
+    made.add_argument("--peak-of", help=argparse.SUPPRESS)
+    return made
 
 
 if __name__ == "__main__":

@@ -17,14 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from benchmarks.options import SIZED, begin, parser, shown, side
 from benchmarks.peers import SETTINGS, Peer, Picture, Setting, Task, Theirs, everyone, load_theirs, precision
-from benchmarks.sized import sd15_size
 from benchmarks.start import measure
-from pipelines.load import locate
 from pipelines.provenance import Provenance
-from xattn import XattnError
 
 LEVELS = 2
 """How far a float32 picture may be from the reference, of 255."""
@@ -48,13 +45,9 @@ class Entry:
 def main(arguments: list[str] | None = None) -> int:
     """The command. Exit code 1 where a peer's picture was not the reference's."""
     asked = _parser().parse_args(arguments)
-    torch.set_num_threads(asked.threads)
-    try:
-        folder = sd15_size() if asked.model == "sd15-size" else locate(asked.model)[1]
-    except XattnError as error:
-        print(error, file=sys.stderr)
+    if (folder := begin(asked)) is None:
         return 2
-    whole = asked.model != "sd15-size"
+    whole = asked.model != SIZED
     task = _task(folder, asked)
     starts = _starts(folder, asked, task)
     entries = checked(folder, asked.dtype, task, asked.settings)
@@ -195,7 +188,7 @@ def _report(
     here = Provenance.here(dtype=asked.dtype, backend="auto", device="cpu", batch=1)
     return {
         "command": "benchmarks.plain",
-        "model": "path" if asked.model not in ("emoji-128", "sd15-size") else asked.model,
+        "model": shown(asked),
         "timed": "prompt to pixels" if whole else "prompt to latents",
         "task": asdict(task),
         "provenance": here.document(),
@@ -218,31 +211,23 @@ def _report(
 def _task(folder: Path, asked: argparse.Namespace) -> Task:
     own = folder / "defaults.json"
     defaults = json.loads(own.read_text()) if own.is_file() else {}
-    unet = json.loads((folder / "unet" / "config.json").read_text())
-    vae = json.loads((folder / "vae" / "config.json").read_text())
-    side = asked.size or unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
-    few = 2 if asked.model == "sd15-size" else 20
+    few = 2 if asked.model == SIZED else 20
+    pixels = side(folder, asked)
     return Task(
         prompt="a fox on purple",
         negative_prompt="a dog",
         steps=asked.steps or defaults.get("num_inference_steps", few),
         guidance_scale=defaults.get("guidance_scale", 7.5),
-        width=side,
-        height=side,
+        width=pixels,
+        height=pixels,
     )
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.plain", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default="emoji-128", help="emoji-128, sd15-size (no decoding timed), or a folder")
-    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--settings", nargs="+", default=SETTINGS, choices=SETTINGS)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--steps", type=int, help="default: the model's own; 2 for sd15-size")
-    parser.add_argument("--size", type=int, help="pixels of a side; default: the model's own")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--starts", type=int, default=3, help="processes started of each peer; 0 for none")
-    return parser
+    made = parser("benchmarks.plain", __doc__, "the model's own; 2 for sd15-size")
+    made.add_argument("--settings", nargs="+", default=SETTINGS, choices=SETTINGS)
+    made.add_argument("--starts", type=int, default=3, help="processes started of each peer; 0 for none")
+    return made
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Small real models with random weights, in Stable Diffusion's own layout, written by the real classes."""
+"""Real models with random weights, in Stable Diffusion's own layout, written by the real classes: small ones here."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,6 +28,38 @@ def spread(module: nn.Module, seed: int) -> None:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * gain * fan_in**-0.5)
 
 
+def text_tower(vocabulary: int, **config: Any) -> Any:
+    """CLIP's text tower over so many tokens, of which the last two begin and end a text."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    ids = {"bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": vocabulary - 1}
+    return CLIPTextModel(CLIPTextConfig(vocab_size=vocabulary, max_position_embeddings=77, **ids, **config))
+
+
+def write_parts(
+    folder: Path, text: Any, unet: Any, vae: Any, scheduler: Any, *, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> None:
+    """Give the parts of a Stable Diffusion 1 spread weights and save them; a folder with model_index.json is whole."""
+    for number, (name, module) in enumerate({"text_encoder": text, "unet": unet, "vae": vae}.items()):
+        spread(module, seed + number)
+        module.to(dtype).save_pretrained(folder / name)
+    scheduler.save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "_diffusers_version": "0.42.1",
+        "feature_extractor": [None, None],
+        "image_encoder": [None, None],
+        "requires_safety_checker": False,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
 def write_model(
     folder: Path, *, seed: int = 0, prediction: str = "epsilon", latent_channels: int = 4, inpaints: bool = False
 ) -> Path:
@@ -35,23 +68,11 @@ def write_model(
     inpaints: the UNet reads a mask and a masked picture too, as Stable Diffusion's inpainting models do.
     """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
 
     tokenizer.build(folder / "tokenizer", WORDS)
     vocabulary = len(json.loads((folder / "tokenizer" / "vocab.json").read_text()))
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=vocabulary,
-            hidden_size=32,
-            intermediate_size=64,
-            projection_dim=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=77,
-            bos_token_id=vocabulary - 2,
-            eos_token_id=vocabulary - 1,
-            pad_token_id=vocabulary - 1,
-        )
+    text = text_tower(
+        vocabulary, hidden_size=32, intermediate_size=64, projection_dim=32, num_hidden_layers=2, num_attention_heads=4
     )
     unet = UNet2DConditionModel(
         sample_size=8,
@@ -83,24 +104,7 @@ def write_model(
         set_alpha_to_one=False,
         steps_offset=1,
     )
-    for number, (name, module) in enumerate((("text_encoder", text), ("unet", unet), ("vae", vae))):
-        spread(module, seed + number)
-        module.save_pretrained(folder / name)
-    scheduler.save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "_diffusers_version": "0.42.1",
-        "feature_extractor": [None, None],
-        "image_encoder": [None, None],
-        "requires_safety_checker": False,
-        "safety_checker": [None, None],
-        "scheduler": ["diffusers", "DDIMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-    }
-    (folder / "model_index.json").write_text(json.dumps(index))
+    write_parts(folder, text, unet, vae, scheduler, seed=seed)
     return folder
 
 
