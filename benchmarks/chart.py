@@ -41,7 +41,8 @@ class Chart:
         }
         every = [one for values in quartiles.values() for some in values for one in some]
         low, high = min(0.0, *every), max(1.0, *every, self.bar[0] if self.bar else 0.0)
-        step = next(size for size in (0.5, 1, 2, 5, 10, 20, 50, 100, 200) if (high - low) / size <= 7)
+        steps = (0.5, *(lead * 10**power for power in range(9) for lead in (1, 2, 5)))
+        step = next(size for size in steps if (high - low) / size <= 7)
         low, high = step * math.floor(low / step), step * math.ceil(high / step)
 
         def y(value: float) -> float:

@@ -1,7 +1,7 @@
 """How the cost of watching grows with the words and with the picture: python -m benchmarks.growth --help
 
-The default model. Each round draws a plain picture and every watched one in turn; what is plotted is the time that
-watching adds, in percent of the plain picture of the same round. Pictures are compared bit for bit before that.
+The default model, or another. Each round draws a plain picture and every watched one in turn; what is plotted is the
+time that watching adds, in percent of the plain picture of the same round. Pictures are compared bit for bit before.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import torch
 
 from benchmarks.chart import Chart, beside
 from benchmarks.materialised import MaterialisedMaps
+from benchmarks.options import EMBEDDED, begin
 from benchmarks.overhead import Peer, rounds, same_bits
 from benchmarks.peers import Task, Theirs, load_theirs
 from benchmarks.plain import spread_of
-from pipelines.load import locate
 from pipelines.provenance import Provenance
 from xattn import Pipeline, Recipe
 
@@ -79,8 +79,8 @@ def _added(seconds: dict[str, list[float]], plain: str) -> dict[str, list[float]
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
     asked = _parser().parse_args(arguments)
-    torch.set_num_threads(asked.threads)
-    folder = locate("emoji-128")[1]
+    if (folder := begin(asked)) is None:
+        return 2
     diffusers = load_theirs(folder, "float32")
     pipe = Pipeline.from_diffusers(diffusers)
     words = over_words(pipe, asked.steps, asked.rounds)
@@ -122,6 +122,7 @@ def _line(name: str, percent: list[float]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--model", default=EMBEDDED, help=f"{EMBEDDED} or a folder")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=20, help="over words; a quarter of them over sizes")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="pixels of a side")
