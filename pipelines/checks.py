@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 from numbers import Integral, Real
+from typing import TypeVar
 
 from xattn.errors import BadValue
 
 MAX_STEPS = 1000
 """Of a pass: a diffusion model is trained on as many, and no scheduler takes more."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+Given = TypeVar("Given")
+
+
+def filled(parameter: str, value: Given | None) -> Given:
+    """A field that a resolved recipe has. Raises BadValue where it is still open."""
+    if value is None:
+        raise BadValue(parameter, None, "filled in", "Resolve the recipe first: pipe.resolve(recipe)")
+    return value
 
 
 def shown(value: object) -> object:

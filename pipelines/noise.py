@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.checks import filled
 from pipelines.recipe import Recipe
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -57,9 +58,9 @@ def first_noise(recipe: Recipe, generator: torch.Generator, shape: tuple[int, in
     """Unit noise [1, channels, height, width] on the CPU for one resolved recipe.
 
     generator: the picture's own CPU generator, seeded by the recipe; stochastic samplers go on with it.
+    Raises BadValue for a recipe without a seed.
     """
-    assert recipe.seed is not None, "the recipe must be resolved"
-    noise = _draw(recipe, recipe.seed, generator, shape)
+    noise = _draw(recipe, filled("seed", recipe.seed), generator, shape)
     if recipe.variation_seed is None or recipe.variation_strength == 0.0:
         return noise
     other = _draw(recipe, recipe.variation_seed, torch.Generator("cpu").manual_seed(recipe.variation_seed), shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
+from pipelines.checks import filled
 from pipelines.recipe import MAX_SIDE, Recipe
 from pipelines.upscale import Method
 from xattn.errors import BadValue
@@ -26,7 +27,7 @@ class Stage:
     @property
     def skipped(self) -> int:
         """How many steps at the noisy end do not run."""
-        return _whole(self.recipe.num_inference_steps) - self.runs
+        return filled("num_inference_steps", self.recipe.num_inference_steps) - self.runs
 
     @property
     def planned(self) -> Recipe:
@@ -46,12 +47,12 @@ def stages(recipe: Recipe) -> tuple[Stage, ...]:
 
     Raises BadValue where `strength` or `denoise` asks for less than one step, or a pass for too large a picture.
     """
-    steps = _whole(recipe.num_inference_steps)
+    steps = filled("num_inference_steps", recipe.num_inference_steps)
     runs = steps if recipe.init is None else _share("strength", recipe.strength, steps)
     made = [Stage(recipe, runs)]
     for upscale in recipe.passes:
         before = made[-1].recipe
-        width, height = (upscale.enlarged(_whole(side)) for side in (before.width, before.height))
+        width, height = (upscale.enlarged(filled("size", side)) for side in (before.width, before.height))
         if max(width, height) > MAX_SIDE:
             raise BadValue(
                 "passes.scale",
@@ -74,8 +75,3 @@ def _share(parameter: str, strength: float, steps: int) -> int:
         least = ceil(1000 / steps) / 1000
         raise BadValue(parameter, strength, f"0, or enough for one of {steps} steps", f"Give {least:g} or more steps")
     return runs
-
-
-def _whole(value: int | None) -> int:
-    assert value is not None, "the recipe must be resolved"
-    return value

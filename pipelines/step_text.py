@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from pipelines.checks import filled
 from pipelines.ledger import Ledger
 from pipelines.prompt import Reading, parse, readings
 from pipelines.recipe import Recipe
@@ -72,8 +73,7 @@ def said(recipe: Recipe, negative: bool = False) -> tuple[Reading, ...]:
 
     Raises BadValue where it says over 100 different things, and Unsupported where it asks for a LoRA.
     """
-    steps = recipe.num_inference_steps
-    assert steps is not None, "the recipe must be resolved"
+    steps = filled("num_inference_steps", recipe.num_inference_steps)
     prompt = recipe.negative_prompt if negative else recipe.prompt
     if recipe.syntax == "a1111" and (loras := parse(prompt).loras):
         name = loras[0].name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,9 @@ from hypothesis import strategies as st
 
 from pipelines.noise import cuda_normal, first_noise, philox, slerp
 from pipelines.recipe import Recipe
+from pipelines.stages import stages
+from pipelines.step_text import said
+from pipelines.upscale import Upscale
 from xattn.errors import BadValue, UnknownName, Unsupported
 
 # Known-answer vectors that the authors of Philox publish for 4x32 with ten rounds: counter, key, result.
@@ -93,3 +98,15 @@ def test_noise_that_is_none_is_refused() -> None:
 def test_a_strength_without_a_seed_is_refused() -> None:
     with pytest.raises(BadValue, match="variation_seed"):
         Recipe("a fox", variation_strength=0.5)
+
+
+def test_what_needs_a_resolved_recipe_says_so() -> None:
+    open_one = Recipe("a fox", passes=(Upscale(2.0, 0.5),))
+    for ask in (
+        lambda: first_noise(open_one, torch.Generator(), (4, 8, 8)),
+        lambda: said(open_one),
+        lambda: stages(open_one),
+        lambda: stages(replace(open_one, num_inference_steps=4)),
+    ):
+        with pytest.raises(BadValue, match=r"is None, but it must be filled in\. Resolve the recipe first"):
+            ask()
