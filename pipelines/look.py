@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -27,7 +28,7 @@ from pipelines.recorder import Recorder, probe_sources
 from pipelines.schedulers import kept
 from pipelines.step_text import said, step_texts
 from pipelines.watchers import WatchedPass
-from xattn.errors import BadValue, Unsupported
+from xattn.errors import BadValue, NonFinite, Unsupported
 from xattn.program import StepProgram
 from xattn.sites import Row
 
@@ -54,7 +55,7 @@ def opened_picture(image: Picture) -> Image.Image:
 def look(model: Model, picture: Image.Image, recipe: Recipe, capture: Capture, at: Sequence[float]) -> AttentionMaps:
     """Maps of a resolved recipe's prompt on an RGB picture at some times, at the recipe's size and with its seed.
 
-    Raises BadValue, UnknownWord, Unsupported.
+    Raises BadValue, UnknownWord, Unsupported, NonFinite.
     """
     times = _times(at)
     if model.inpaints:
@@ -66,10 +67,8 @@ def look(model: Model, picture: Image.Image, recipe: Recipe, capture: Capture, a
     readings = dict.fromkeys(said(recipe))
     if len(readings) > 1:
         raise BadValue("prompt", recipe.prompt, "one that says the same at every step where a picture is looked at")
-    assert recipe.width is not None, "the recipe must be resolved"
-    assert recipe.height is not None, "the recipe must be resolved"
-    assert recipe.seed is not None, "the recipe must be resolved"
-    latent = (recipe.height // model.vae.factor, recipe.width // model.vae.factor)
+    width, height = checks.filled("width", recipe.width), checks.filled("height", recipe.height)
+    latent = (height // model.vae.factor, width // model.vae.factor)
     left = kept(model.scheduler_config)
     places = [round(time * (len(left) - 1)) for time in times]
     sigmas = tuple(float(((1 - left[place]) / left[place].clamp(min=2**-24)).sqrt()) for place in places)
@@ -91,13 +90,15 @@ def look(model: Model, picture: Image.Image, recipe: Recipe, capture: Capture, a
         text = step_texts(
             [recipe], rows, model.unet, model.text, zero_empty_negative=model.zero_empty_negative, further=further
         ).at(0)
-        generator = torch.Generator("cpu").manual_seed(recipe.seed)
-        clean = model.vae.encode(pixels(picture, recipe.width, recipe.height), [generator]).float()
+        generator = torch.Generator("cpu").manual_seed(checks.filled("seed", recipe.seed))
+        clean = model.vae.encode(pixels(picture, width, height), [generator]).float()
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         for index, place in enumerate(places):
             noisy = _noisy(clean, noise, left[place]).to(model.device, model.dtype)
             model.unet(noisy, float(place), text.context, text.added, program=_shortest(programs.at(index), model))
     (maps,) = recorder.maps()
+    if not all(np.isfinite(values).all() for values in (maps.values, maps.levels) if values is not None):
+        raise NonFinite("Attention on the picture is NaN or infinity, so there are no maps; use dtype float32.")
     return _timed(maps, times)
 
 

@@ -29,10 +29,11 @@ from pipelines.results import Finished as Finished
 from pipelines.results import Result as Result
 from pipelines.results import StepEvent as StepEvent
 from pipelines.run import Run, prepare
+from pipelines.sound import check_sound
 from pipelines.stages import stages
 from pipelines.techniques import TECHNIQUES, Edit, Refine, Replace
 from pipelines.techniques.alignment import Alignment, align
-from xattn.errors import BadValue, UnknownName
+from xattn.errors import BadValue, NonFinite, UnknownName
 
 _MAX_RANDOM_SEED = 2**32
 """Random seeds stay short enough to be read aloud."""
@@ -169,13 +170,17 @@ class Pipeline:
             maps have an axis of them: `maps.at(time=0.4)`, `maps["fox"]` is their mean.
         words, maps: as in a call; maps.keep may leave "step" out. seed: of the noise.
         width, height: pixels to look at; by default the picture's shape, its longer side as the model draws
-        Nothing is drawn, and nothing inverted. Raises BadValue, UnknownWord, Unsupported.
+        Nothing is drawn, and nothing inverted. Raises BadValue, UnknownWord, Unsupported, NonFinite.
         """
         capture = wanted(() if words == "*" and maps is not None else words, maps) or Capture()
         picture = opened_picture(image)
         size = size_for(picture, self.model)
         recipe = Recipe(prompt, seed=seed, width=width or size[0], height=height or size[1], syntax=syntax)
-        return look(self.model, picture, self.resolve(recipe), capture, at)
+        try:
+            return look(self.model, picture, self.resolve(recipe), capture, at)
+        except NonFinite:
+            check_sound(self.model)
+            raise
 
     def resolve(self, recipe: str | Recipe, **recipe_fields: Unpack[CallFields]) -> Recipe:
         """The recipe with every open field filled in: seed, size, steps, guidance, scheduler, model and its hash."""
@@ -257,13 +262,17 @@ class Pipeline:
     ) -> Iterator[StepEvent | Finished]:
         results: dict[int, Result] = {}
         runs = chain([] if first is None else [first], (prepare(self.model, batch, capture) for batch in rest))
-        for run in runs:
-            for event in run.events(cancel):
-                if isinstance(event, StepEvent):
-                    yield event
-                else:
-                    places = [place for place, _ in run.batch.wanted]
-                    results.update(zip(places, event.results, strict=True))
+        try:
+            for run in runs:
+                for event in run.events(cancel):
+                    if isinstance(event, StepEvent):
+                        yield event
+                    else:
+                        places = [place for place, _ in run.batch.wanted]
+                        results.update(zip(places, event.results, strict=True))
+        except NonFinite:
+            check_sound(self.model)
+            raise
         yield Finished(tuple(results[index] for index in range(len(recipes))))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.ledger import Ledger
 from pipelines.prompt import Effect, Reading
@@ -20,6 +20,10 @@ from xattn.errors import BadModel, BadValue
 
 class AnyTower(Protocol):
     """A text tower, whoever wrote its layers; see pipelines.towers.Tower."""
+
+    @property
+    def module(self) -> nn.Module:
+        """Its layers."""
 
     @property
     def device(self) -> torch.device:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from pipelines.pipeline import Pipeline
     from pipelines.recipe import ModelRef
@@ -65,6 +65,10 @@ class _Remembering:
 
     tower: AnyTower
     _kept: OrderedDict[tuple[object, ...], tuple[Tensor, Tensor | None]] = field(default_factory=OrderedDict)
+
+    @property
+    def module(self) -> nn.Module:
+        return self.tower.module
 
     @property
     def device(self) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,21 +20,13 @@ from diffusers import (
     StableDiffusionXLPipeline,
 )
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+from pipelines.batch.models import remembering
 from pipelines.pipeline import Finished, Pipeline, StepEvent
 from pipelines.recipe import ModelRef, Recipe
-from tests.models import write_model, write_xl_model
+from tests.models import write_xl_model
 from xattn.errors import BadValue, Cancelled, NonFinite, UnknownName, XattnError
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> Pipeline:
-    return Pipeline.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +281,7 @@ def test_a_recipe_for_another_model_is_refused(pipe: Pipeline) -> None:
 def test_latents_that_are_no_numbers_are_an_error_not_a_black_picture(folder: Path) -> None:
     broken = Pipeline.from_pretrained(folder)
     with torch.no_grad():
-        broken.model.unet.conv_out.bias.fill_(torch.inf)
+        broken.model.unet.conv_out.bias.fill_(3e38)
     with pytest.raises(NonFinite, match="guidance_scale"):
         broken(FOX)
 
@@ -296,9 +289,27 @@ def test_latents_that_are_no_numbers_are_an_error_not_a_black_picture(folder: Pa
 def test_pixels_that_are_no_numbers_are_an_error_not_a_black_picture(folder: Path) -> None:
     broken = Pipeline.from_pretrained(folder)
     with torch.no_grad():
-        broken.model.vae.module.decoder.conv_out.bias.fill_(torch.nan)
+        broken.model.vae.module.decoder.conv_out.weight.fill_(3e38)
     with pytest.raises(NonFinite, match="autoencoder"):
         broken(FOX)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_damaged_model_is_told_with_its_weight_where_a_run_ends_in_nan(
+    folder: Path, tmp_path: Path, part: str
+) -> None:
+    made = Path(shutil.copytree(folder, tmp_path / "damaged"))
+    (file,) = (made / part).glob("*.safetensors")
+    weights = load_file(file)
+    name = next(one for one in weights if one.endswith(("decoder.conv_in.weight", "fc1.weight", "conv_in.weight")))
+    weights[name].view(-1)[0] = torch.nan
+    save_file(weights, file)
+    broken = remembering(Pipeline.from_pretrained(made))  # as a batch has it
+    with pytest.raises(NonFinite, match=rf"model's {part} holds NaN or infinity, in .* as float32.*copy that folder"):
+        broken(FOX)
+    if part != "vae":
+        with pytest.raises(NonFinite, match=f"model's {part} holds NaN"):
+            broken.look(Image.new("RGB", (64, 64)), "a fox")
 
 
 def test_skipping_clips_last_layer_is_diffusers_own(pipe: Pipeline, theirs: StableDiffusionPipeline) -> None:
