@@ -109,7 +109,7 @@ class Capture:
     def phrases(self, *ledgers: Ledger) -> tuple[Phrase, ...]:
         """The phrases that are meant in a prompt, which has several ledgers where it changes over the steps.
 
-        Raises UnknownWord, which lists the words that are there.
+        Raises UnknownWord, which lists the words that are there, BadValue where there is nothing to be watched.
         """
         found: dict[Phrase, None] = {}
         for word in self.words:
@@ -118,6 +118,8 @@ class Capture:
             elif not isinstance(word, Probe):
                 _check_word(word, ledgers)
                 found[word] = None
+        if not found and not self.probes:  # "((()))" is text, and says nothing
+            raise BadValue("words", "*", "asked of a prompt that has words", "This one has none; watch a Probe instead")
         return tuple(found)
 
     def size(self, latent: tuple[int, int]) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -117,9 +118,10 @@ def _draw_bar(
 def shortened(
     text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float, draw: ImageDraw.ImageDraw
 ) -> str:
-    """The text, cut with an ellipsis where it is wider than its place."""
+    """The text in one line, cut with an ellipsis where it is wider than its place."""
+    text = " ".join(text.split())  # Pillow measures no text of several lines
     if draw.textlength(text, font=font) <= width:
         return text
-    while text and draw.textlength(f"{text}…", font=font) > width:
-        text = text[:-1]
-    return f"{text}…"
+    # by halves: letter by letter, a prompt of thousands is measured for minutes
+    too_long = bisect_left(range(len(text)), True, key=lambda n: draw.textlength(f"{text[:n]}…", font=font) > width)
+    return f"{text[: max(0, too_long - 1)]}…"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,27 +13,17 @@ import torch
 import torch.nn.functional as F
 from diffusers import StableDiffusionPipeline
 from diffusers.models.attention_processor import Attention
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.attention_maps import AttentionMaps
 from pipelines.capture import Capture
 from pipelines.figures import contact_sheet, overlay
 from pipelines.pipeline import Pipeline, StepEvent
 from pipelines.recipe import Recipe
-from tests.models import write_model
+from pipelines.sheet import shortened
 from xattn.errors import BadValue, UnknownName, UnknownWord
 
 FOX = Recipe("a fox and ice cream on purple", seed=7, num_inference_steps=3, guidance_scale=5.0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> Pipeline:
-    return Pipeline.from_pretrained(folder)
 
 
 class Materialise:
@@ -217,5 +208,41 @@ def test_a_contact_sheet_has_a_panel_a_word(pipe: Pipeline, maps: AttentionMaps)
     picture = pipe(FOX).image
     one, two = contact_sheet(picture, maps, words=("fox",)), contact_sheet(picture, maps, scale="shared")
     assert two.width - one.width == 320 + 20
+    assert one.height == two.height
     with pytest.raises(UnknownName, match="shared, each"):
         contact_sheet(picture, maps, scale="all")  # type: ignore[arg-type]
+
+
+def test_a_contact_sheet_of_many_words_goes_on_below(pipe: Pipeline, maps: AttentionMaps) -> None:
+    picture = pipe(FOX).image
+    five, nine = (contact_sheet(picture, maps, words=("fox",) * count) for count in (5, 9))
+    assert nine.width == five.width
+    assert nine.height > 1.7 * five.height
+
+
+class Counting(ImageDraw.ImageDraw):
+    """How many letters it was asked to measure."""
+
+    letters = 0
+
+    def textlength(self, text: str, *arguments: Any, **named: Any) -> float:  # type: ignore[override]
+        self.letters += len(text)
+        return super().textlength(text, *arguments, **named)
+
+
+def test_a_title_of_thousands_of_letters_and_lines_is_cut_by_measuring_few() -> None:
+    canvas, font = Counting(Image.new("RGB", (1, 1))), ImageFont.load_default(22)
+    for text in ("a fox\non purple " * 3_000, "w" * 48_000):
+        cut = shortened(text, font, 320, canvas)
+        assert 300 < canvas.textlength(cut, font=font) <= 320
+        assert (cut[:3], cut[-1]) == (text[:3], "…")
+        assert "\n" not in cut
+    assert canvas.letters < 20 * 2 * 48_000
+    assert shortened("a fox\non  purple", font, 320, canvas) == "a fox on purple"
+    assert shortened("a fox", font, 1, canvas) == "…"
+
+
+@pytest.mark.parametrize("prompt", ["((()))", "BREAK"])
+def test_a_prompt_without_words_has_none_to_watch(pipe: Pipeline, prompt: str) -> None:
+    with pytest.raises(BadValue, match="asked of a prompt that has words"):
+        pipe.stream(prompt, words="*")
