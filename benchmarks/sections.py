@@ -141,6 +141,8 @@ def taken(bench: Bench, places: Sequence[int]) -> list[Record]:
             "neg pip 1": (NegPip(word),),
             "neg pip 2": (NegPip(word, 2.0),),
             "gain 0, reach after": (PaintMap(word, "gain", amount=0.0, reach="after", renormalise="softmax"),),
+            "gain 0, its own tokens": (PaintMap(word, "gain", amount=0.0),),
+            "the same, every step": (PaintMap(word, "gain", amount=0.0, window=Window()),),
         }
 
     def rights(pair: Pair, _: Picture, seen: tuple[Seen, ...]) -> dict[str, float]:
