@@ -139,6 +139,13 @@ def test_words_that_the_model_never_saw_are_named_with_the_nearest(xattn: Xattn,
     assert len(done.err.splitlines()) == 2
 
 
+@pytest.mark.parametrize(("prompt", "told"), [("((()))[[]]", True), ("BREAK", True), ("[:a:1]", False), ("🦊", False)])
+def test_a_prompt_of_syntax_alone_is_drawn_and_told(xattn: Xattn, model: Path, prompt: str, told: bool) -> None:
+    done = xattn("generate", prompt, "--seed", 1, "--model", model, "--out", "nothing.png")
+    assert (done.code, done.out) == (0, "nothing.png\n")
+    assert ("The prompt says nothing" in done.err) == told
+
+
 def test_unknown_words_are_named_wherever_they_are_said(xattn: Xattn, model: Path) -> None:
     flags = ("--negative", "[mauve|a cat]", "--steps", 3, "--seed", 1, "--model", model)
     done = xattn("generate", "a [fox:foks:0.5] on [red:(foks:1.2):0.7]", *flags)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _GPU_BATCH = 4
 """Pictures drawn at once on a GPU. One on a CPU: no faster together, and the first is there sooner."""
 
+_SAYS_NOTHING = "The prompt says nothing when its brackets and weights are read, so nothing in particular is drawn."
+
 Model = Annotated[
     str | None, typer.Option(metavar="NAME|PATH", help="A model's name or folder.", show_default=DEFAULT_MODEL)
 ]
@@ -159,13 +161,16 @@ def draw(pipe: Pipeline, recipes: list[Recipe], shown: Bar, maps: Capture | None
 def unknown_words(pipe: Pipeline, recipe: Recipe) -> list[str]:
     """One sentence for each word that the model never saw, with the nearest that it did, and each colour of a thing.
 
-    Of the prompt and the negative one, in whatever they say at any step. Raises as step_text.said.
+    Of the prompt and the negative one, in whatever they say at any step; or that the prompt says nothing at any. Raises
+    as step_text.said.
     """
     from pipelines.step_text import said
 
+    resolved = pipe.resolve(replace(recipe, model=None))
+    if not any(pipe.model.text.ledger(reading).text_tokens for reading in dict.fromkeys(said(resolved))):
+        return [_SAYS_NOTHING]
     if (vocabulary := pipe.model.vocabulary) is None:
         return []
-    resolved = pipe.resolve(replace(recipe, model=None))
     spoken = dict.fromkeys((*said(resolved), *said(resolved, negative=True)))
     ledgers = [pipe.model.text.ledger(reading) for reading in spoken]
     notices = (one for ledger in ledgers for one in (*vocabulary.unknown(ledger), *vocabulary.miscolored(ledger)))
