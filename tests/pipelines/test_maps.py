@@ -19,6 +19,7 @@ from pipelines.figures import contact_sheet, write_figure
 from pipelines.pipeline import Pipeline, StepEvent
 from pipelines.recipe import Recipe
 from pipelines.techniques import Reweight
+from pipelines.where import REST
 from tests.models import write_sd2_model
 from tests.pipelines.materialised import Kept, materialise
 from xattn.errors import BadValue, UnknownName
@@ -208,11 +209,20 @@ def test_maps_of_a_long_prompt_know_its_second_chunk(pipe: Pipeline) -> None:
 
 
 def test_the_rest_grows_while_it_is_drawn_too(pipe: Pipeline) -> None:
-    for event in pipe.stream(FOX, maps=Capture("*", places=((0.5, 0.5),))):
+    steps = 0
+    for event in pipe.stream(FOX, maps=Capture("*", places=((0.5, 0.5),), resolution=6)):
         if isinstance(event, StepEvent):
             assert event.maps is not None
-            assert event.maps[0].rest is not None
-            assert event.maps[0].where(0.5, 0.5).exact
+            (seen,) = event.maps
+            assert seen.rest is not None
+            everything = sum(seen[word] for word in seen.words) + seen.rest.to_numpy().sum(axis=0)[0, 0, 0]
+            np.testing.assert_allclose(everything, 1.0, atol=1e-4)
+            told = seen.where(0.5, 0.5)
+            assert told.exact
+            shares = [share for _, share in told.words] + [getattr(told, name) for name in REST]
+            assert sum(shares) == pytest.approx(1.0, abs=1e-4)
+            steps += 1
+    assert steps == FOX.num_inference_steps
 
 
 @pytest.mark.parametrize("by", ["step", "layer", "head", "resolution"])

@@ -315,12 +315,15 @@ def test_a_transform_of_one_head_expands_only_its_group(kv_heads: int) -> None:
 def test_gradients_flow_through_taps_and_edits() -> None:
     case = problem()
     query = case.query.requires_grad_()
-    program = compose([p.GainMap((3,), torch.linspace(0, 1, 16)), p.Watch(torch.eye(11)[:, 3:4], "edited")], SPACE)
+    parts = [p.GainMap((3,), torch.linspace(0, 1, 16)), p.Watch(torch.eye(11)[:, 3:4], "edited")]
+    program = compose(parts, SPACE)
     assert program is not None
     result, taps = run(program, query, case.sources, plain="text")
-    for scalar in (result.sum(), taps[0].amax()):
-        (gradient,) = torch.autograd.grad(scalar, query, retain_graph=True)
-        assert gradient.abs().sum() > 0
+    expected, wanted = Oracle(case, parts).run()
+    for ours, theirs in ((result.sum(), expected.sum()), (taps[0].amax(), wanted.amax())):
+        gradient, right = (torch.autograd.grad(one, query, retain_graph=True)[0] for one in (ours, theirs))
+        assert right.abs().max() > 1e-3
+        torch.testing.assert_close(gradient, right, atol=1e-5, rtol=1e-4)
 
 
 KEPT_PARTS: dict[str, Callable[[tuple[int, ...]], Part]] = {
