@@ -5,24 +5,35 @@ Their docstrings are what callers read: they are served with the API and as the 
 
 from __future__ import annotations
 
+import io
 import json
 import secrets
 from collections.abc import Callable, Iterator
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import gradio as gr
+from gradio.data_classes import FileData
 from gradio.events import api
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 
 from pipelines.attention_maps import AttentionMaps
 from pipelines.ledger import phrase_parts, word_key
+from pipelines.metadata import file_bytes
 from pipelines.recipe import Recipe
+from ui.outputs import slug
 from ui.web.edits import edited_recipe, read_list
 from ui.web.runs import Run
 from ui.web.studio import Drawing, Drawn, Happening, Studio, sentence
-from ui.web.views import data_url, file_url
 from ui.web.where import where as where_of
 from xattn.errors import BadValue, Cancelled, UnknownName, UnknownWord
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Json = dict[str, Any]
+Answer = tuple[Json | None, str, str]
+"""A file as Gradio hands it on: gradio_client saves it, and tools of a language model become a picture to look at."""
 _AXES = ("none", "step", "layer", "head")
 
 
@@ -37,21 +48,21 @@ def add_endpoints(studio: Studio) -> None:
 def endpoints(studio: Studio) -> list[tuple[Callable[..., Any], Any]]:
     """Each function, and the type of what it answers in the end."""
 
-    def generate(recipe_json: str, request: gr.Request) -> Iterator[tuple[str, str, str]]:
+    def generate(recipe_json: str, request: gr.Request) -> Iterator[Answer]:
         """Draw one picture from a recipe.
 
-        Previews come first, with an empty recipe and id; the last answer has all three. Closing the connection or
-        cancelling the job ends the run within a step.
+        Previews come first, with an empty recipe and id, and no file where there is none yet; the last answer has
+        all three. Closing the connection or cancelling the job ends the run within a step.
 
         Args:
             recipe_json: A recipe as JSON, such as {"prompt": "a fox on purple", "seed": 10}.
 
         Returns:
-            The picture as a data: URL with its recipe inside, its whole recipe as JSON, and an id for maps and where.
+            The picture's file with its recipe inside, its whole recipe as JSON, and an id for maps and where.
         """
         yield from _drawn(request, lambda session: studio.draw(session, _recipe(studio, recipe_json)))
 
-    def edit(recipe_json: str, edits_json: str, request: gr.Request) -> Iterator[tuple[str, str, str]]:
+    def edit(recipe_json: str, edits_json: str, request: gr.Request) -> Iterator[Answer]:
         """Draw a picture again with edits of its attention; seed and all else stay.
 
         Args:
@@ -60,7 +71,7 @@ def endpoints(studio: Studio) -> list[tuple[Callable[..., Any], Any]]:
                 the prompt as well, an object {"prompt": "a panda on purple", "edits": [{"kind": "replace"}]}.
 
         Returns:
-            The picture as a data: URL with its recipe inside, its whole recipe as JSON, and an id for maps and where.
+            The picture's file with its recipe inside, its whole recipe as JSON, and an id for maps and where.
         """
 
         def begin(session: str) -> Iterator[Happening]:
@@ -113,25 +124,44 @@ def endpoints(studio: Studio) -> list[tuple[Callable[..., Any], Any]]:
         except Exception as error:
             raise gr.Error(sentence(error), print_exception=False) from error
 
-    three = tuple[str, str, str]
+    three = tuple[FileData, str, str]
     return [(generate, three), (maps, dict[str, Any]), (edit, three), (where, dict[str, Any])]
 
 
-def _drawn(request: gr.Request, begin: Callable[[str], Iterator[Happening]]) -> Iterator[tuple[str, str, str]]:
+def _drawn(request: gr.Request, begin: Callable[[str], Iterator[Happening]]) -> Iterator[Answer]:
     # tools of a language model come without a session; each call then has its own
     session = str(request.session_hash or f"call-{secrets.token_urlsafe(12)}")
     try:
         for event in begin(session):
             if isinstance(event, Drawing):
-                yield "" if event.preview is None else data_url(event.preview, "JPEG"), "", ""
+                yield None if event.preview is None else _preview(event.preview), "", ""
             elif isinstance(event, Drawn):
-                yield file_url(event.run), event.run.recipe.portable().to_json(), event.run.id
+                yield _picture(event.run), event.run.recipe.portable().to_json(), event.run.id
             else:
-                yield "", "", ""
+                yield None, "", ""
     except Cancelled as error:
         raise gr.Error("Stopped.", print_exception=False) from error
     except Exception as error:
         raise gr.Error(sentence(error), print_exception=False) from error
+
+
+def _picture(run: Run) -> Json:
+    """The picture's PNG with its recipe inside, as a file that Gradio serves under a name nobody can guess."""
+    return _file(f"{slug(run.recipe.prompt)}-{run.recipe.seed}.png", "image/png", file_bytes(run))
+
+
+def _preview(image: Image) -> Json:
+    """What is seen of a picture that is not done."""
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=85)
+    return _file("preview.jpg", "image/jpeg", buffer.getvalue())
+
+
+def _file(name: str, media: str, data: bytes) -> Json:
+    """In the page's temporary folder, which Gradio empties of what is an hour old."""
+    path = save_bytes_to_cache(data, name, get_upload_folder())
+    made: Json = FileData(path=path, orig_name=name, mime_type=media, size=len(data)).model_dump()
+    return made
 
 
 def _edits(text: str) -> Any:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from pipelines.assets import Asset
 from pipelines.attention_maps import AttentionMaps
 from pipelines.ledger import Ledger, Phrase, phrase_parts, word_key
-from pipelines.metadata import file_bytes
 from pipelines.techniques.values import Box
 from ui.web.colors import PALETTE, word_colors
 from ui.web.viewer.data import Mode, Piece, Region, Word
@@ -26,11 +25,6 @@ def data_url(image: Image, form: str = "PNG", quality: int = 85) -> str:
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, form, quality=quality)
     return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def file_url(run: Run) -> str:
-    """The picture's PNG with its recipe inside, as a `data:` URL."""
-    return f"data:image/png;base64,{base64.b64encode(file_bytes(run)).decode('ascii')}"
 
 
 def words_of(run: Run) -> tuple[Phrase, ...]:
