@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING
@@ -94,6 +95,7 @@ def package_version(name: str) -> str | None:
         return None
 
 
+@cache  # what is imported stays what it is, and looking takes milliseconds a picture
 def _versions() -> tuple[tuple[str, str], ...]:
     import torch
 

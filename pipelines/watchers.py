@@ -111,11 +111,10 @@ class WordWatcher:
     def take(self, index: int, site: AttentionSite, grid: tuple[int, int], taps: Tensor) -> None:
         """See `Watcher.take`."""
         layer = layer_key(self.capture, site)
-        for row, (watched, steps) in enumerate(zip(self.watched, self.places, strict=True)):
-            own = steps[0 if len(steps) == 1 else index]
-            watched.words.add(
-                own.of(taps[row : row + 1]), grid, step=self.before + index, layer=layer, combine=own.means
-            )
+        rows = (taps,) if len(self.watched) == 1 else taps.split(1)
+        for own, watched, steps in zip(rows, self.watched, self.places, strict=True):
+            picked = steps[0 if len(steps) == 1 else index]
+            watched.words.add(picked.of(own), grid, step=self.before + index, layer=layer, combine=picked.means)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

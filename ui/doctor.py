@@ -45,6 +45,7 @@ def examine() -> Iterator[Finding]:
             yield _imported(name)
         yield from _backends()
         yield _layers()
+        yield _denominators()
     yield _model() if torch_found.state == "yes" else Finding("model", "bad", "not looked at: torch comes first")
     yield _cache()
 
@@ -61,6 +62,19 @@ def _layers() -> Finding:
             return Finding("CPU layers", "no", f"torch's own run in {dtype}, more slowly, because {reason}")
     detail = f"weights laid out and layers fused by oneDNN, tried here with torch {torch.__version__}"
     return Finding("CPU layers", "yes", detail)
+
+
+def _denominators() -> Finding:
+    """Whether watching a word costs no softmax of its own, which leans on an operator that torch keeps for itself."""
+    import torch
+
+    from pipelines.operators import unknown_denominators
+
+    for dtype, reason in unknown_denominators().items():
+        if reason:
+            return Finding("CPU maps", "no", f"a softmax of their own reads words in {dtype}, slower, because {reason}")
+    detail = f"words are read with the plain call's own denominators, tried here with torch {torch.__version__}"
+    return Finding("CPU maps", "yes", detail)
 
 
 def _python() -> Finding:

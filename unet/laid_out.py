@@ -121,9 +121,14 @@ def group_norm(norm: nn.GroupNorm, image: Tensor) -> Tensor:
     """`norm` of [rows, c, h, w] on a CPU, laid out as it was."""
     halved = image.dtype is not torch.float32 and norm.num_channels < NARROW * norm.num_groups
     if not halved or not channels_last(image):
-        return F.group_norm(image, norm.num_groups, norm.weight, norm.bias, norm.eps)
-    normed = F.group_norm(image.contiguous(), norm.num_groups, norm.weight, norm.bias, norm.eps)
-    return normed.contiguous(memory_format=torch.channels_last)
+        return _normed(norm, image)
+    return _normed(norm, image.contiguous()).contiguous(memory_format=torch.channels_last)
+
+
+def _normed(norm: nn.GroupNorm, image: Tensor) -> Tensor:
+    # past the functional form, whose checks in Python show on small images; False: no cuDNN
+    normed: Tensor = torch.group_norm(image, norm.num_groups, norm.weight, norm.bias, norm.eps, False)
+    return normed
 
 
 def pointwise(weight: Tensor, bias: Tensor | None, image: Tensor) -> Tensor:

@@ -23,18 +23,21 @@ class Asked:
     few: of each product of one set of columns for all lanes, which keys they have, and what they make of these
         [keys, n]; None where each is one key's
     places: of what a tap reads of some lanes: which product, and which of its columns
+    alone: of a tap that reads one set of lanes, which need no filing under their rows: these
     """
 
     def __init__(self, program: Program, plain: str) -> None:
         self.products: dict[Scores, tuple[Lanes, Tensor]] = {}
         self.few: dict[Scores, tuple[Tensor, Tensor | None]] = {}
         self.places: dict[tuple[Lanes, Tap], tuple[Scores, int, int]] = {}
+        self.alone: dict[Tap, Lanes] = {}
         self._plain, self._untouched = plain, dict[str, Lanes]()
         self._overridden: dict[Override, Lanes] = {}
         self._stacks: dict[Scores, tuple[Lanes, list[Tensor]]] = {}
         self._met: set[Reading] = set()
         for tap in program.taps:
             self._ask(tap, program, shaping=tap.steers)
+            self._alone(tap, stage_of(tap, program))
         self._ask_shapes(program)
         for scores, (lanes, stack) in self._stacks.items():
             count = max(columns.shape[0] for columns in stack)
@@ -67,6 +70,12 @@ class Asked:
             stack.append(_turned(lanes.token, tap.weights))
             self.places[lanes, tap] = (scores, start, start + tap.weights.shape[-1])
         self._ask_shapes(stage)
+
+    def _alone(self, tap: Tap, stage: Program) -> None:
+        lanes = self.lanes(stage, tap.keys or self._plain)
+        exact = len(lanes) == 1 and lanes[0].out is tap.on and not (stage.ranks or stage.overrides)
+        if exact and (tap.on is None or tap.rows is not None):
+            self.alone[tap] = lanes[0]
 
     def _ask_shapes(self, program: Program) -> None:
         readings = [rank.u for rank in program.ranks if isinstance(rank.u, Reading)]

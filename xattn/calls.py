@@ -143,6 +143,19 @@ class Call:
 
         return self.kept.text("value", lanes, made)
 
+    def add(self, total: Tensor | None, some: Tensor, out: Tensor | None) -> Tensor:
+        """total + some [L, N, ·] on the output lanes `out`, None for all: [B·H, N, ·] in the wider dtype."""
+        if out is None:
+            return some if total is None else total + some
+        base = self.empty(some) if total is None else total
+        wide = promoted(base, some)
+        # At most two addends a lane and call (own and source): the order of a sum of two does not show.
+        return base.to(wide).index_add(0, out, some.to(wide).expand(len(out), -1, -1))
+
+    def empty(self, like: Tensor) -> Tensor:
+        """Nothing yet on any output lane, [B·H, N, ·]."""
+        return like.new_zeros(self.rows * self.heads, *like.shape[1:])
+
     def _fields(self, lanes: Lanes, query: Tensor, key: Tensor) -> list[Tensor]:
         """The fields of the biases, [L|1, N]; those that want it are told the range of the scores."""
         if all(isinstance(where, Tensor) for where, _ in lanes.bias):

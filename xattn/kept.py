@@ -9,10 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
-from xattn.asked import Asked
+from xattn.asked import Asked, Scores
 from xattn.program import Lanes, Program
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Few:
+    """Text whose denominators are known: exp(scores − lse) of the keys that are read alone.
+
+    rows: of the batch, all heads of each; keys: [L, D, n], scaled; mix: [n, columns], what the columns are made of
+    these keys, None where each is one key's
+    """
+
+    rows: slice | Tensor
+    keys: Tensor
+    mix: Tensor | None
+
+    def read(self, query: Tensor, lse: Tensor) -> Tensor:
+        """The columns [L, N, ·] of queries [B, H, N, D]; lse: of all their scores, [B, H, N]."""
+        own = query[self.rows].flatten(0, 1).to(self.keys.dtype)
+        probs = torch.bmm(own, self.keys).sub_(lse[self.rows].flatten(0, 1).unsqueeze(-1)).exp_()
+        return probs if self.mix is None else probs @ self.mix
 
 
 @dataclass(slots=True, eq=False)
@@ -25,11 +45,12 @@ class Kept:
     _text: dict[tuple[str, Lanes], Tensor] = field(default_factory=dict)
     _asked: dict[Program, Asked] = field(default_factory=dict)
     _rows: dict[Tensor, slice | Tensor | None] = field(default_factory=dict)
+    _few: dict[Scores, Few | None] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """How many things are kept."""
-        return len(self._asked) + len(self._text) + len(self._rows)
+        return len(self._asked) + len(self._text) + len(self._rows) + len(self._few)
 
     def asked(self, program: Program, plain: str) -> Asked:
         """What a program reads at a site whose own key source is `plain`."""
@@ -44,6 +65,12 @@ class Kept:
         if (what, lanes) not in self._text:
             self._text[what, lanes] = make()
         return self._text[what, lanes]
+
+    def few(self, scores: Scores, make: Callable[[], Few | None]) -> Few | None:
+        """What reads the few keys of these scores, None where all must be read."""
+        if scores not in self._few:
+            self._few[scores] = make()
+        return self._few[scores]
 
     def rows(self, index: Tensor | None, heads: int) -> slice | Tensor | None:
         """The rows that lanes int64 [L] are, where they are all heads of each: an index of the rows, else None."""

@@ -65,9 +65,9 @@ def _edited(call: Call, program: Program, reader: Reader) -> Tensor:
     lanes = program.lanes or (() if everything else (Lanes(call.plain),))
     total: Tensor | None = None
     for some in lanes:
-        total = _add(call, total, _lanes(call, some, reader), some.out)
+        total = call.add(total, _lanes(call, some, reader), some.out)
     for rank in program.ranks:
-        total = _add(call, total, _rank(call, rank, reader), rank.out)
+        total = call.add(total, _rank(call, rank, reader), rank.out)
     for override in program.overrides:
         total = _put(call, total, _override(call, override, reader), override.out)
     assert total is not None  # lanes are empty only under an override of everything
@@ -109,22 +109,10 @@ def _override(call: Call, override: Override, reader: Reader) -> Tensor:
     return value
 
 
-def _add(call: Call, total: Tensor | None, some: Tensor, out: Tensor | None) -> Tensor:
-    if out is None:
-        return some if total is None else total + some
-    base = _empty(call, some) if total is None else total
-    # At most two addends a lane and call (own and source): the order of a sum of two does not show.
-    return base.to(promoted(base, some)).index_add(0, out, some.to(promoted(base, some)).expand(len(out), -1, -1))
-
-
 def _put(call: Call, total: Tensor | None, some: Tensor, out: Tensor | None) -> Tensor:
     if out is None:
         return some
     if len(some) != len(out):
         raise BadValue("override", list(some.shape), f"of {len(out)} lanes")
-    base = _empty(call, some) if total is None else total
+    base = call.empty(some) if total is None else total
     return base.to(promoted(base, some)).index_copy(0, out, some.to(promoted(base, some)))
-
-
-def _empty(call: Call, like: Tensor) -> Tensor:
-    return like.new_zeros(call.rows * call.heads, *like.shape[1:])

@@ -149,7 +149,7 @@ class Accumulator:
             raise BadValue("taps", list(shape), what, 'Keep "layer" apart or do not keep "head"')
         one.count += 1 if apart else heads
         one.steps.add(step)
-        self._waiting.setdefault((place, grid, combine), []).append(taps.detach())
+        self._waiting.setdefault((place, grid, combine), []).append(taps.detach() if taps.requires_grad else taps)
         self._waiting_bytes += taps.numel() * taps.element_size()
         if self._waiting_bytes >= WAITING:
             self._add_up()

@@ -16,6 +16,7 @@ from torch import Tensor
 from xattn.asked import Scores, joined, stage_of
 from xattn.calls import Call
 from xattn.errors import Unsupported
+from xattn.kept import Few
 from xattn.program import Lanes, Override, Program, Reading, Tap
 from xattn.tiled import promoted, working_dtype
 
@@ -38,15 +39,13 @@ class Reader:
 
     def tap(self, tap: Tap, program: Program) -> Tensor:
         """P · weights of the rows that a tap reads, [rows, H, N, n]. `program` is the one the tap is of."""
-        stage, rows = stage_of(tap, program), self.call.rows if tap.rows is None else len(tap.rows)
-        lanes = self.asked.lanes(stage, tap.keys or self.call.plain)
-        exact = len(lanes) == 1 and lanes[0].out is tap.on and not (stage.ranks or stage.overrides)
-        if exact and (tap.on is None or tap.rows is not None):  # these need no filing under their rows
-            read = self.spread(self._product(*self.asked.places[lanes[0], tap]), lanes[0])
+        lanes = self.asked.alone.get(tap)
+        if lanes is not None:
+            read = self.spread(self._product(*self.asked.places[lanes, tap]), lanes)
         else:
-            whole = self.columns(tap, program)
-            read = whole if tap.rows is None else whole[tap.on]
-        laid_out: Tensor = read.unflatten(0, (rows, self.call.heads))
+            read = self.columns(tap, program)
+            read = read if tap.rows is None else read[tap.on]
+        laid_out: Tensor = read.view(-1, self.call.heads, *read.shape[1:])
         return laid_out
 
     def columns(self, tap: Tap, program: Program) -> Tensor:
@@ -55,14 +54,14 @@ class Reader:
         total: Tensor | None = None
         for lanes in self.asked.lanes(stage, keys):
             own = self._product(*self.asked.places[lanes, tap])
-            total = self._add(total, self.spread(own, lanes), lanes.out)
+            total = self.call.add(total, self.spread(own, lanes), lanes.out)
         for rank in stage.ranks:
             if rank.keys == keys:
                 u = rank.u if isinstance(rank.u, Tensor) else self.shaped(rank.u)
                 u = u if rank.read is None else u[rank.read]
                 wide = promoted(u, tap.weights)
                 added = u.to(wide) @ (rank.c.to(wide) @ tap.weights.to(wide))
-                total = self._add(total, added if rank.field is None else added * rank.field, rank.out)
+                total = self.call.add(total, added if rank.field is None else added * rank.field, rank.out)
         for override in stage.overrides if keys == self.call.plain else ():
             total = self._overridden(total, override, tap)
         size = (self.call.rows * self.call.heads, self.call.query.shape[2], tap.weights.shape[-1])
@@ -102,15 +101,27 @@ class Reader:
     def _product(self, scores: Scores, start: int, stop: int) -> Tensor:
         if scores not in self.products:
             lanes, stacked = self.asked.products[scores]
-            few = self.lse is not None and scores in self.asked.few and _untouched(lanes, self.call)
-            if few and self.call.query.numel() // self.call.query.shape[3] * len(self.asked.few[scores][0]) <= BUDGET:
-                assert self.lse is not None
-                made = _known(self.call, lanes, self.lse, bool(scores[0]), *self.asked.few[scores])
+            few = None if self.lse is None else self.call.kept.few(scores, lambda: self._few(scores, lanes))
+            if few is not None and self.lse is not None:
+                made = few.read(self.call.query, self.lse)
             else:
                 made = _fused(self.call, lanes, stacked) if lanes.keys == "self" else self._made(scores, lanes, stacked)
             self.products[scores] = made
         whole = self.products[scores]
         return whole if stop - start == whole.shape[-1] else whole[..., start:stop]
+
+    def _few(self, scores: Scores, lanes: Lanes) -> Few | None:
+        """What reads the few keys of lanes that have the scores of the plain call; None where that is not so."""
+        call = self.call
+        if scores not in self.asked.few or not _untouched(lanes, call):
+            return None
+        used, mix = self.asked.few[scores]
+        rows = call.kept.rows(lanes.q, call.heads)
+        if rows is None or call.query.numel() // call.query.shape[3] * len(used) > BUDGET:
+            return None
+        # the same lanes may be read twice: what steers the picture, and apart from it what is watched
+        keys = spread_out(call, lanes)[1][..., used].contiguous()
+        return Few(rows, keys, None if mix is None else mix.to(keys.dtype))
 
     def _made(self, scores: Scores, lanes: Lanes, columns: Tensor) -> Tensor:
         """Text: explicit probabilities times the columns, [L, N, n], a few lanes at a time."""
@@ -144,29 +155,11 @@ class Reader:
         base = own.new_zeros(size) if total is None else total.expand(size)
         return base.index_copy(0, override.out, own.to(base.dtype).expand(len(override.out), -1, -1))
 
-    def _add(self, total: Tensor | None, some: Tensor, out: Tensor | None) -> Tensor:
-        if out is None:
-            return some if total is None else total + some
-        if total is None:
-            total = some.new_zeros(self.call.rows * self.call.heads, *some.shape[1:])
-        wide = promoted(total, some)
-        return total.to(wide).index_add(0, out, some.to(wide).expand(len(out), -1, -1))
-
 
 def _untouched(lanes: Lanes, call: Call) -> bool:
     """Whether lanes, whole rows of the text, have the scores of the plain call."""
     plain = not lanes.bias and lanes.kscale is None and lanes.transform is None
     return plain and lanes.keys == call.plain != "self" and lanes.q is lanes.k and call.whole(lanes)
-
-
-def _known(call: Call, lanes: Lanes, lse: Tensor, steers: bool, used: Tensor, mix: Tensor | None) -> Tensor:
-    """Text whose denominators are known: exp(scores − lse) of the keys that are read alone, [L, N, n]."""
-    query, key, _ = spread_out(call, lanes)
-    # the same lanes may be read twice: what steers the picture, and apart from it what is watched
-    own = call.kept.text("steering" if steers else "watched", lanes, lambda: key[..., used].contiguous())
-    rows = call.kept.rows(lanes.q, call.heads)
-    probs = (query.to(own.dtype) @ own).sub_(lse[rows].flatten(0, 1)[..., None]).exp_()
-    return probs if mix is None else probs @ mix.to(probs.dtype)
 
 
 def _fused(call: Call, lanes: Lanes, columns: Tensor) -> Tensor:
@@ -198,7 +191,7 @@ def spread_out(call: Call, lanes: Lanes) -> tuple[Tensor, Tensor, Tensor | None]
 
 def softmax(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
     """Probabilities outright, float32 or float64, of `spread_out`; a query that sees nothing has none."""
-    scores = query.to(key.dtype) @ key
+    scores = torch.bmm(query.to(key.dtype), key)
     if bias is not None:
         scores = scores + bias.to(key.dtype)
         blind = (scores == -torch.inf).all(dim=-1, keepdim=True)

@@ -63,3 +63,21 @@ def test_doctor_says_why_layers_run_torchs_own_way(monkeypatch) -> None:
         laid_out.refusal.cache_clear()
     assert found.state == "no"
     assert "could not create a primitive" in found.detail
+
+
+def test_doctor_says_why_words_need_a_softmax_of_their_own(monkeypatch) -> None:
+    import torch
+
+    from xattn import denominator
+
+    def refusing(*_: object, **__: object) -> None:
+        raise RuntimeError("no kernel for this")
+
+    monkeypatch.setattr(torch, "_scaled_dot_product_flash_attention_for_cpu", refusing)
+    denominator.refusal.cache_clear()
+    try:
+        (found,) = [finding for finding in examine() if finding.what == "CPU maps"]
+    finally:
+        denominator.refusal.cache_clear()
+    assert found.state == "no"
+    assert "no kernel for this" in found.detail
