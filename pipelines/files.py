@@ -49,6 +49,17 @@ def check_writable(path: str | Path) -> Path:
     return target
 
 
+def make_folder(path: str | Path) -> Path:
+    """The folder, made with those above it where it is not there. Raises CannotWrite."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise CannotWrite(path, "it is a file, not a folder; choose another folder") from error
+    except OSError as error:
+        raise CannotWrite(path, f"{_reason(error)}; choose another folder") from error
+    return Path(path)
+
+
 def write_whole(path: str | Path, data: bytes) -> Path:
     """Write `data` so that `path` holds all of it or what it held before, even through a crash. Raises CannotWrite."""
     return _write(path, data, os.replace)

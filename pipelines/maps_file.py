@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipelines.asked import read, written
 from pipelines.attention_maps import AXES, AttentionMaps, Made, scaled
-from pipelines.files import write_whole
+from pipelines.files import make_folder, write_whole
 from xattn.errors import BadValue, XattnError
 
 VERSION = 1
@@ -52,7 +52,7 @@ def load_npz(path: str | Path | IO[bytes]) -> AttentionMaps:
 
 def save_folder(maps: AttentionMaps, folder: Path) -> tuple[Path, ...]:
     """A grey PNG and a float32 .npy a word, and maps.json, which says what they are. Raises CannotWrite."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     saved = []
     for place, word in enumerate(maps.words):
         name, values = maps.file_name(word), maps.decoded(place)

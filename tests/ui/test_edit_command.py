@@ -43,6 +43,15 @@ def test_a_source_and_its_targets_a_sheet_and_maps(xattn: Xattn, model: Path, he
     assert added.edits[0] == Refine(window=Window((0.0, 0.8))), "words are only added"
 
 
+def test_maps_that_cannot_be_written_cost_no_picture(xattn: Xattn, model: Path, here: Path) -> None:
+    (here / "e").mkdir()
+    (here / "e" / "source-maps").write_text("somebody's file")
+    done = xattn("edit", "a fox", "a dog", "--seed", "1", "--model", model, "--out", "e")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "Cannot write 'e/source-maps': it is a file, not a folder; choose another folder.\n"
+    assert sorted(path.name for path in (here / "e").iterdir()) == ["source-maps", "source.png", "target-a-dog.png"]
+
+
 def test_each_flag_is_an_edit(xattn: Xattn, model: Path, here: Path) -> None:
     (here / "more.json").write_text('[{"kind": "reweight", "word": "on", "scale": 0.5}]')
     flags = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines import checks
-from pipelines.files import write_whole
+from pipelines.files import make_folder, write_whole
 from pipelines.recipe import Recipe
 from ui.commands.generate import Model, load, unknown_words
 from ui.edit_request import EditFlags
@@ -133,11 +133,13 @@ def _written(folder: Path, results: Sequence[Result], alignments: Sequence[Align
     from pipelines.edit_sheet import edit_sheet
 
     names = _names([result.recipe.prompt for result in results[1:]])
-    files = []
-    for name, result in zip(("source", *names), results, strict=True):
+    make_folder(folder)
+    named = list(zip(("source", *names), results, strict=True))
+    # pictures first: where the disk fills up, maps are what can be had again from them
+    files = [result.save(folder / f"{name}.png") for name, result in named]
+    for name, result in named:
         assert result.maps is not None, "words were asked for"
         result.maps.save(folder / f"{name}-maps")
-        files.append(result.save(folder / f"{name}.png"))
     buffer = io.BytesIO()
     edit_sheet(results[0], results[1:], alignments).save(buffer, format="PNG")
     return [*files, write_whole(folder / "sheet.png", buffer.getvalue())]

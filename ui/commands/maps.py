@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.files import make_folder
 from ui.commands.generate import Argument, Model, draw, load, unknown_words
 from ui.progress import Bar, bar
 from ui.request import Flags, Wanted, check_model, parse_number, read_picture, wanted
@@ -143,7 +144,7 @@ def _place(text: str) -> tuple[float, float]:
 def _drawn(pipe: Pipeline, asked: Wanted, capture: Capture, shown: Bar, folder: Path) -> tuple[Image, AttentionMaps]:
     result = next(draw(pipe, [replace(asked.recipe, model=None)], shown, capture))
     assert result.maps is not None, "words were asked for"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     result.save(folder / "picture.png")
     return result.image, result.maps
 
@@ -178,7 +179,7 @@ def _write(
     """Everything but the picture; returns the sheet."""
     from pipelines.figures import contact_sheet, overlay, where_sheet, write_figure
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     seen.save(folder)
     for word in seen.words:
         write_figure(overlay(image, seen[word]), folder / f"{seen.file_name(word)}-overlay.png")
