@@ -34,6 +34,10 @@ def test_weights_are_shown_where_there_are_any(xattn: Xattn, model: Path) -> Non
     assert ["2", "fox</w>", "fox", "3–6", "1.3"] in rows
 
 
+def test_one_word_is_no_words(xattn: Xattn, model: Path) -> None:
+    assert "1 of 75 tokens, 1 word." in xattn("words", "fox", "--model", model).out
+
+
 def test_unknown_words_are_named_with_the_nearest(xattn: Xattn, model: Path) -> None:
     done = xattn("words", "a foks", "--model", model)
     assert done.code == 0

@@ -86,6 +86,7 @@ def print_ledger(console: Console, ledger: Ledger, vocabulary: Vocabulary | None
         table.add_row(str(token.position), Text(token.text), Text(word), characters, *weight, style=style)
     console.print(table)
     room = sum(token.role in ("text", "pad") for token in ledger.tokens)
-    console.print(f"\n{len(ledger.text_tokens)} of {room} tokens, {len(ledger.words)} words.")
+    noun = "word" if len(ledger.words) == 1 else "words"
+    console.print(f"\n{len(ledger.text_tokens)} of {room} tokens, {len(ledger.words)} {noun}.")
     for notice in (*notices, *(() if vocabulary is None else vocabulary.miscolored(ledger))):
         console.print(str(notice), style="yellow")
