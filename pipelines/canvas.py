@@ -54,6 +54,11 @@ class Canvas:
     kept: Kept | None = None
     shown: Tensor | None = None
 
+    @property
+    def redrawn(self) -> Tensor | None:
+        """[images, 1, h, w]: 1 where latents are free, 0 where they are put back after a step; None is everywhere."""
+        return None if self.kept is None else self.kept.mask
+
     def seen(self, latents: Tensor) -> Tensor:
         """What the UNet sees of an image beside its latents: [images, input channels, h, w]."""
         return latents if self.shown is None else torch.cat([latents, self.shown], dim=1)

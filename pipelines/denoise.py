@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -41,8 +42,10 @@ def denoise(
         if cancel is not None and cancel.is_set():
             raise Cancelled(f"stopped before step {index + 1} of {len(scheduler.timesteps)}")
         with torch.no_grad():
+            seen = partial(_seen, canvas, scheduler, timestep)
+            latents = plan.before(index, latents, unet, moment, seen, canvas.redrawn)
             step, text = plan.at(index), plan.text(index)
-            rows, copies = plan.rows_of(canvas.seen(scheduler.scale_model_input(latents, timestep)), index)
+            rows, copies = plan.rows_of(seen(latents), index)
             predicted = unet(rows, moment, text.context, text.added, program=step, copies=copies)
             guided = plan.guidance(plan.by_role(predicted, index))
             moved = scheduler.step(guided, timestep, latents, plan.generators)
@@ -53,3 +56,8 @@ def denoise(
             "The latents hold NaN or infinity after the last step, so there is no picture; "
             "use dtype float32, a lower guidance_scale or another scheduler."
         )
+
+
+def _seen(canvas: Canvas, scheduler: Scheduler, timestep: Tensor, latents: Tensor) -> Tensor:
+    """What the UNet sees of each image at a step, [images, input channels, h, w]."""
+    return canvas.seen(scheduler.scale_model_input(latents, timestep))

@@ -10,7 +10,7 @@ from pipelines.load import Model
 from pipelines.plan import guide
 from pipelines.recipe import Recipe
 from pipelines.run import prepare
-from pipelines.site_calls import SiteExplanation, commuting, sites_of, with_program
+from pipelines.site_calls import SiteExplanation, commuting, sites_of, with_program, with_reading
 from pipelines.stages import stages
 from pipelines.techniques import Edit
 from xattn.errors import Conflict
@@ -27,6 +27,7 @@ class Explanation:
     steps: of the first pass
     watching: what is kept of the attention, and its bytes; empty where nothing is
     map_bytes: of the maps, a picture
+    moving: what moves the latents before steps, a sentence an edit; its passes are not among the flops
     """
 
     recipe: Recipe
@@ -41,6 +42,7 @@ class Explanation:
     map_bytes: int = 0
     guided: range = range(0)
     steps: int = 0
+    moving: tuple[str, ...] = ()
 
     @property
     def flops(self) -> int:
@@ -60,6 +62,7 @@ class Explanation:
             "map_bytes": self.map_bytes,
             "conflicts": list(self.conflicts),
             "commuting": list(self.commuting),
+            "moving": list(self.moving),
             "sites": [
                 {
                     "site": one.site.name,
@@ -119,6 +122,7 @@ class Explanation:
         tail = [f"Attention: {self.flops / 1e9:.2f} GFLOP at step {self.step}."]
         for kernel, answers in why.items():
             tail.append(f"{kernel}, because of these, in auto's order, it is the first that can: " + "; ".join(answers))
+        tail += self.moving
         tail += [self.watching] if self.watching else []
         tail += [f"Conflict: {sentence}" for sentence in self.conflicts]
         tail += [f"Commute: {sentence}" for sentence in self.commuting]
@@ -169,11 +173,15 @@ def explain(model: Model, recipe: Recipe, capture: Capture | None) -> Explanatio
         return Explanation(recipe, roles, chunks, plain, drawn=drawn, conflicts=conflicts, guided=guided)
     told = {one.site.name: first.programs.told(one.site.name, index) for one in plain}
     pairs = dict.fromkeys(pair for one in told.values() for pair in commuting(one))
+    sites = [with_program(one, told[one.site.name]) for one in plain]
+    moving = first.steering
+    if moving is not None:
+        sites = [with_reading(one, moving.read_at(index, one.site)) for one in sites]
     return Explanation(
         recipe,
         roles,
         chunks,
-        tuple(with_program(one, told[one.site.name]) for one in plain),
+        tuple(sites),
         step=index + 1,
         drawn=drawn,
         conflicts=conflicts,
@@ -182,4 +190,5 @@ def explain(model: Model, recipe: Recipe, capture: Capture | None) -> Explanatio
         map_bytes=kept,
         guided=guided,
         steps=steps,
+        moving=() if moving is None else moving.told(),
     )

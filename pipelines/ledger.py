@@ -103,6 +103,24 @@ class Ledger:
         return tuple(position for word in found[occurrence - 1] for position in word.tokens)
 
 
+def holds(ledger: Ledger, phrase: Phrase) -> bool:
+    """Whether a prompt has a word or phrase."""
+    try:
+        return bool(ledger.columns(phrase))
+    except UnknownWord:
+        return False
+
+
+def check_said(phrase: Phrase, ledgers: Sequence[Ledger], whose: str = "prompt") -> None:
+    """Raise UnknownWord for a word that none of these, a prompt's at its steps, has."""
+    if any(holds(ledger, phrase) for ledger in ledgers):
+        return
+    try:
+        ledgers[0].columns(phrase)
+    except UnknownWord as error:
+        raise UnknownWord(str(error.got), error.words, error.remedy, whose=whose) from error
+
+
 def phrase_parts(phrase: Phrase) -> tuple[str, int]:
     """A phrase's text and which occurrence is meant, counted from 1. Raises BadValue for anything else."""
     if isinstance(phrase, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,11 @@ from pipelines.recipe import Recipe
 from pipelines.running import Running, rows_for
 from pipelines.schedulers import Step
 from pipelines.site_calls import sites_of
+from pipelines.steering import Steering
 from pipelines.step_text import Further, StepText, StepTexts, step_texts
 from pipelines.text import Conditioning, TextEncoder
 from unet import UNet
+from unet.moments import Moment
 from xattn.program import StepProgram
 from xattn.sites import Role, Row
 
@@ -32,6 +34,7 @@ class Plan:
     alone: the texts of those that run where others do not; None where all rows run at all steps
     generators: one CPU generator an image, for the first noise and for stochastic samplers
     programs: what the edits and the watchers do, site by site; None where there are none
+    steering: what moves latents before a step, and the texts of the rows that it runs; None where nothing does
     """
 
     running: Running
@@ -40,10 +43,34 @@ class Plan:
     generators: list[torch.Generator]
     programs: Programs | None = None
     alone: StepTexts | None = None
+    steering: Steering | None = None
+    steered: StepTexts | None = None
 
     def at(self, index: int) -> StepProgram | None:
         """What the UNet's sites do at step `index`, counted from 0."""
         return None if self.programs is None else self.programs.at(index)
+
+    def before(
+        self,
+        index: int,
+        latents: Tensor,
+        unet: UNet,
+        moment: Moment,
+        seen: Callable[[Tensor], Tensor],
+        free: Tensor | None,
+    ) -> Tensor:
+        """The latents to take step `index` from: moved, where an edit moves them (steering.py).
+
+        seen: what the UNet sees of latents at this step; free: where they may move, None is everywhere
+        """
+        if self.steering is None or self.steered is None:
+            return latents
+        steering, text = self.steering, self.steered.at(index)
+
+        def forward(moved: Tensor, program: StepProgram) -> object:
+            return unet(steering.rows_of(seen(moved)), moment, text.context, text.added, program=program)
+
+        return steering.before(index, latents, forward, free)
 
     def keep(self, index: int, step: Step) -> Step:
         """The latents after step `index`, where edits give places back to the source."""
@@ -84,6 +111,15 @@ class Plan:
         sites = sites_of(unet, latent, len(self.rows), self.texts.every.conditioning.hidden.shape[1])
         return Counter(site.kernel for site in sites)
 
+    def kernels_before(self, unet: UNet, latents: Tensor) -> Counter[str]:
+        """The same of all passes that have moved latents, which end early."""
+        calls: Counter[str] = Counter()
+        if self.steering is not None:
+            latent, tokens = (latents.shape[-2], latents.shape[-1]), self.texts.every.conditioning.hidden.shape[1]
+            for site in sites_of(unet, latent, len(self.steering.rows), tokens):
+                calls[site.kernel] += self.steering.ran[site.site.name]
+        return calls
+
 
 def make_plan(
     recipes: Sequence[Recipe],
@@ -93,6 +129,7 @@ def make_plan(
     zero_empty_negative: bool = False,
     further: Sequence[Further] = (),
     programs: Programs | None = None,
+    steering: Steering | None = None,
 ) -> Plan:
     """Plan the run of resolved recipes that agree in steps, scheduler, sigmas, size, emphasis and rule of guidance.
 
@@ -110,6 +147,8 @@ def make_plan(
         guidance=guidance,
         generators=[torch.Generator("cpu").manual_seed(_seed(recipe)) for recipe in recipes],
         programs=programs,
+        steering=steering,
+        steered=None if steering is None else texts.only(steering.rows),
     )
 
 

@@ -11,23 +11,22 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
 
 import torch
 from torch import Tensor
 
-from pipelines.ledger import Ledger
+from pipelines.ledger import Ledger, check_said, holds
 from pipelines.recipe import Recipe
 from pipelines.running import Running
 from pipelines.techniques.edit import Edit, Live, inside
 from pipelines.techniques.fields import Fields
-from pipelines.techniques.here import Here, Said, Unsaid, holds
+from pipelines.techniques.here import Here, Said, Unsaid
 from pipelines.techniques.live import Blend, LiveMaps
 from pipelines.techniques.values import WordMap
 from pipelines.watchers import LiveWatcher
 from pipelines.watching import Columns, RowWatcher, Watcher
 from xattn.compose import compose
-from xattn.errors import BadValue, UnknownWord
+from xattn.errors import BadValue
 from xattn.parts import Bias, Part, Watch, WatchRows
 from xattn.program import Program, StepProgram
 from xattn.sites import AttentionSite, Role, Row
@@ -74,7 +73,10 @@ class _Kind:
 
 
 class Programs:
-    """All programs of one pass. Raises what the edits raise, when it is made: BadValue, UnknownWord, Conflict."""
+    """All programs of one pass. Raises what the edits raise, when it is made: BadValue, UnknownWord, Conflict.
+
+    maps: words' maps that another pass over the same pictures gathers; by default this one does
+    """
 
     def __init__(
         self,
@@ -84,8 +86,10 @@ class Programs:
         setting: Setting,
         watchers: Sequence[Watcher] = (),
         row_watchers: Sequence[RowWatcher] = (),
+        *,
+        maps: LiveMaps | None = None,
     ) -> None:
-        self._pictures, self._rows, self._setting = pictures, rows, setting
+        self._pictures, self._rows, self._setting, self.sites = pictures, rows, setting, tuple(sites)
         self._places = {(row.image, row.role): place for place, row in enumerate(rows)}
         self._running = Running(rows, range(setting.steps) if setting.guided is None else setting.guided)
         # sources first: what is taken from one has its own edits, wherever in the batch it is
@@ -97,12 +101,12 @@ class Programs:
             if edit.enabled
         }
         self._readings = _numbered(pictures, setting.steps)
-        self._maps = LiveMaps(setting.latent)
+        self.maps = LiveMaps(setting.latent) if maps is None else maps
         self._fields = [
             Fields(setting.latent, partial(self._live_map, image), setting.device) for image in range(len(pictures))
         ]
-        self._check(tuple(sites))
-        self._watchers: list[Watcher] = [*watchers, *self._live_watchers(sites)]
+        self._check(self.sites)
+        self._watchers: list[Watcher] = [*watchers, *(self._live_watchers(sites) if maps is None else ())]
         self._row_watchers = tuple(row_watchers)
         self._row_taps: dict[tuple[int, _Kind, Hashable], tuple[Tensor, Tensor | None]] = {}
         self._kinds = {site.name: self._kind(site) for site in sites}
@@ -340,14 +344,13 @@ class Programs:
             picture = self._pictures[image]
             whose = image if live.of == "own" or picture.source is None else picture.source
             ledgers = self._pictures[whose].ledgers["cond"]
-            if not any(holds(ledger, live.word) for ledger in ledgers):
-                _unknown(live, ledgers[0])
+            check_said(live.word, ledgers, "prompt" if live.of == "own" else "source's prompt")
             row = self._places[whose, "cond"]
             until = max(index for index in range(self._setting.steps) if self._last(edits, index))
             grid = live.downsampling(grids, self._setting.latent)
             # found once: every site asks for them at every step
             sets = tuple((one.columns(live.word),) if holds(one, live.word) else () for one in ledgers)
-            made.append(LiveWatcher((image, live), row, sets, until, self._maps, grid))
+            made.append(LiveWatcher((image, live), row, sets, until, self.maps, grid))
         return made
 
     def _last(self, edits: Sequence[Edit], index: int) -> bool:
@@ -355,23 +358,13 @@ class Programs:
 
     def _live_map(self, image: int, shape: WordMap) -> Tensor:
         key = (image, Live(shape.word))
-        if key not in self._maps:  # while everything is composed for the first time
+        if key not in self.maps:  # while everything is composed for the first time
             return torch.full(self._setting.latent, 0.5, device=self._setting.device)
-        return self._maps.scaled(key, shape.threshold)
+        return self.maps.scaled(key, shape.threshold)
 
     def _grids(self, image: int, live: Live) -> dict[int, Tensor]:
         key = (image, live)
-        return self._maps.on_grids(key) if key in self._maps else {}  # a word that has not been said yet
-
-
-def _unknown(live: Live, ledger: Ledger) -> NoReturn:
-    """Raise UnknownWord for a word that no step's prompt has."""
-    try:
-        ledger.columns(live.word)
-    except UnknownWord as error:
-        whose = "prompt" if live.of == "own" else "source's prompt"
-        raise UnknownWord(str(error.got), error.words, error.remedy, whose=whose) from error
-    raise AssertionError("the word is there")
+        return self.maps.on_grids(key) if key in self.maps else {}  # a word that has not been said yet
 
 
 def _numbered(pictures: Sequence[Drawn], steps: int) -> tuple[tuple[int, ...], ...]:

@@ -27,6 +27,7 @@ from pipelines.running import rows_for
 from pipelines.schedulers import Scheduler, make_scheduler
 from pipelines.stages import Stage, stages
 from pipelines.stats import StatsClock
+from pipelines.steering import Steering, make_steering
 from pipelines.step_text import Further, said
 from pipelines.watchers import WatchedPass
 from pipelines.watching import RowWatcher, Watcher
@@ -43,6 +44,7 @@ class Pass:
     before: int
     further: tuple[Further, ...]
     programs: Programs
+    steering: Steering | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +76,7 @@ class Run:
                     zero_empty_negative=model.zero_empty_negative,
                     further=one.further,
                     programs=one.programs,
+                    steering=one.steering,
                 )
                 canvas = make_canvas(one.stages, plan, model, scheduler, latents)
             latents = canvas.latents
@@ -92,6 +95,8 @@ class Run:
                         )
             for backend, calls in plan.kernels(model.unet, latents).items():
                 clock.count(backend, calls * one.stages[0].runs)
+            for backend, calls in plan.kernels_before(model.unet, latents).items():
+                clock.count(backend, calls)
         assert latents is not None, "a recipe has at least one pass"
         with clock.measure("decode"):
             images = model.vae.decode(latents[wanted])
@@ -144,7 +149,8 @@ def prepare(model: Model, batch: Batch, capture: Capture | None) -> Run:
         device, dtype = torch.device(model.device), working_dtype(model.dtype)
         setting = Setting(latent, stage[0].runs, scheduler.sigmas, tokens, device, dtype, guided[number])
         programs = Programs(pictures, rows, model.unet.sites, setting, *watching)
-        made.append(Pass(stage, before, further, programs))
+        steering = make_steering(pictures, rows, model.unet.sites, setting, programs.maps)
+        made.append(Pass(stage, before, further, programs, steering))
         before += stage[0].runs
     return Run(model, batch, tuple(made), recorder)
 

@@ -89,6 +89,13 @@ def with_program(plain: SiteExplanation, told: tuple[Program | None, Sequence[Pa
     )
 
 
+def with_reading(one: SiteExplanation, maps: int) -> SiteExplanation:
+    """The same site where `maps` of its maps are read, explicitly, in a pass that moves the latents before the step."""
+    if not maps:
+        return one
+    return replace(one, program=(*one.program, f"{maps} explicit {'map' if maps == 1 else 'maps'} before the step"))
+
+
 def commuting(told: tuple[Program | None, Sequence[Part], Space]) -> tuple[tuple[str, str], ...]:
     """Which of a site's edits may change places, all parts of one with all of the other: names in pairs."""
     _, parts, space = told

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pipelines.results import StepEvent as StepEvent
     from pipelines.stats import RunStats as RunStats
     from pipelines.techniques.alignment import Alignment as Alignment
+    from pipelines.techniques.attend_and_excite import AttendAndExcite as AttendAndExcite
     from pipelines.techniques.edit import Edit as Edit
     from pipelines.techniques.edit import check_word as check_word
     from pipelines.techniques.here import Here as Here
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Alignment": "pipelines.techniques.alignment",
     "Asset": "pipelines.assets",
+    "AttendAndExcite": "pipelines.techniques.attend_and_excite",
     "Attention": "xattn.module",
     "AttentionMaps": "pipelines.attention_maps",
     "AttentionSite": "xattn.sites",
@@ -140,6 +142,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Alignment",
     "Asset",
+    "AttendAndExcite",
     "Attention",
     "AttentionMaps",
     "AttentionSite",

@@ -1,5 +1,6 @@
 """Every technique that a recipe may hold, one a file: a frozen value that lowers itself to primitives of xattn."""
 
+from pipelines.techniques.attend_and_excite import AttendAndExcite as AttendAndExcite
 from pipelines.techniques.edit import Edit as Edit
 from pipelines.techniques.inject import Inject as Inject
 from pipelines.techniques.local_blend import LocalBlend as LocalBlend
@@ -21,4 +22,5 @@ TECHNIQUES: tuple[type[Edit], ...] = (
     PaintWithWords,
     Regions,
     NegPip,
+    AttendAndExcite,
 )

@@ -50,7 +50,7 @@ class Live:
             return None
         if self.grid == "1/4":
             return 4
-        return max((grid for grid in grids if -(-max(latent) // grid) >= 16), default=min(grids))
+        return coarse(grids, latent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +140,12 @@ class Edit:
     def _set(self, name: str, value: object) -> None:
         # frozen: only while it is being made, so that equal edits are equal however they were written
         object.__setattr__(self, name, value)
+
+
+def coarse(grids: Sequence[int], latent: tuple[int, int]) -> int:
+    """Of these downsamplings that of the coarsest grid with at least 16 cells along its longer side; of the finest,
+    where none has so many. latent: (height, width)"""
+    return max((grid for grid in grids if -(-max(latent) // grid) >= 16), default=min(grids))
 
 
 def check_word(parameter: str, word: object) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.ledger import Ledger, Phrase
+from pipelines.ledger import Ledger, Phrase, holds
 from pipelines.techniques.alignment import Alignment, Pairs, Shares, align
 from pipelines.techniques.values import Reach, Shape, Strength, strength_at
 from xattn.errors import UnknownWord
@@ -134,11 +134,3 @@ class Here:
         straight = all(sources == ((target, 1.0),) for target, sources in shares.items())
         # None is no product at all where every column stays where it is
         return Mix(self.source_lanes, None if straight else matrix, alpha, on=self.lanes, name=self.name)
-
-
-def holds(ledger: Ledger, word: Phrase) -> bool:
-    """Whether a prompt has a word."""
-    try:
-        return bool(ledger.columns(word))
-    except UnknownWord:
-        return False

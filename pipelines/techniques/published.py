@@ -75,8 +75,13 @@ def _opens(window: Window, index: int, steps: int, rows: int) -> bool:
 
 def check_short(kind: str, source: Ledger, target: Ledger) -> None:
     """Raise BadValue for prompts of more than one chunk, which the published code does not know."""
-    if max(source.chunks, target.chunks) > 1:
-        length = len(source.tokens) // source.chunks
+    check_one(kind, max(source, target, key=lambda ledger: ledger.chunks))
+
+
+def check_one(kind: str, ledger: Ledger) -> None:
+    """The same of one prompt."""
+    if ledger.chunks > 1:
+        length = len(ledger.tokens) // ledger.chunks
         raise BadValue(f"{kind}.published", True, f"False for a prompt of over {length - 2} tokens")
 
 

@@ -19,7 +19,7 @@ PUBLIC = [
     "Attention", "AttentionSite", "Backend", "KeyValue", "Program", "Row", "StepProgram", "attend",
     "Finished", "ModelRef", "Pipeline", "Provenance", "Recipe", "Result", "RunStats", "StepEvent",
     "Alignment", "Inject", "LocalBlend", "Refine", "Replace", "Reweight",
-    "PaintMap", "PaintWithWords", "Region", "Regions", "NegPip",
+    "PaintMap", "PaintWithWords", "Region", "Regions", "NegPip", "AttendAndExcite",
     "Box", "Edit", "Here", "Phrase", "Strength", "Window", "WordMap", "check_strength", "check_word",
     "Asset", "AttentionMaps", "Capture", "ClassifierFree", "Projected", "Upscale", "batch", "contact_sheet", "overlay",
     "Probe", "Where", "where_sheet", "write_figure",

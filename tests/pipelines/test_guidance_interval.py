@@ -109,7 +109,9 @@ def with_all_rows(pipe: Pipeline, recipe: Recipe) -> Tensor:
     setting = replace(inner._setting, guided=None)
     programs = Programs(inner._pictures, inner._rows, model.unet.sites, setting)
     with torch.no_grad():
-        plan = make_plan(planned, model.unet, model.text, further=only.further, programs=programs)
+        plan = make_plan(
+            planned, model.unet, model.text, further=only.further, programs=programs, steering=only.steering
+        )
         plan = replace(plan, alone=None, running=Running(plan.rows, range(9)), guidance=Choosing(plan.guidance))
         scheduler = scheduler_of(only.stages[0], model)
         canvas = make_canvas(only.stages, plan, model, scheduler, None)

@@ -10,6 +10,7 @@ from PIL import Image
 from pipelines.assets import Asset
 from pipelines.recipe import Recipe
 from pipelines.techniques import (
+    AttendAndExcite,
     Edit,
     Inject,
     LocalBlend,
@@ -55,4 +56,5 @@ SAMPLES: Mapping[str, Edit] = {
     "regions, base": Regions((Region("a dog", LEFT),), base="a house"),
     "regions by a live map": Regions((Region("a dog", WordMap("fox", 0.4)), Region("a house", WordMap("cat")))),
     "neg pip": NegPip("fox", 3.0),
+    "attend and excite": AttendAndExcite(("fox", "a cat"), 20.0, refine=((0.0, 0.5),), iterations=2),
 }
