@@ -7,16 +7,16 @@ scheduler/), with two files of ours that may be missing: vocabulary.json and def
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipelines.files import read_json
-from pipelines.guidance.rules import ClassifierFree
+from pipelines.folders import Defaults as Defaults
+from pipelines.folders import locate as locate
 from pipelines.model_hash import model_hash
-from pipelines.recipe import EMBEDDED, ModelRef
+from pipelines.recipe import ModelRef
 from pipelines.text import TextEncoder
 from pipelines.vae import Vae
 from pipelines.vocabulary import Vocabulary
@@ -25,23 +25,6 @@ from xattn.errors import BadModel, BadValue, UnknownName, Unsupported
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What a recipe's open fields become for this model."""
-
-    num_inference_steps: int = 20
-    guidance_scale: float = 7.5
-    scheduler: str = "ddim"
-    guidance_start: float = 0.0
-    guidance_stop: float = 1.0
-
-    @property
-    def guidance(self) -> ClassifierFree | None:
-        """The rule that a recipe without one gets; None where that is the plain one, so that old hashes stay."""
-        rule = ClassifierFree(start=self.guidance_start, stop=self.guidance_stop)
-        return None if rule == ClassifierFree() else rule
 
 
 @dataclass(frozen=True)
@@ -70,38 +53,6 @@ class Model:
     def inpaints(self) -> bool:
         """Whether the UNet is shown a mask and the masked picture beside the latents."""
         return self.unet.config.in_channels == 2 * self.vae.channels + 1
-
-
-def locate(name_or_path: str | Path) -> tuple[str, Path]:
-    """The model's name and folder. Raises UnknownName, BadModel."""
-    if str(name_or_path) == EMBEDDED:
-        return EMBEDDED, _embedded()
-    folder = Path(name_or_path).expanduser()
-    if folder.is_dir():
-        resolved = folder.resolve()
-        if not (resolved / "model_index.json").is_file():
-            raise BadModel(
-                f"{str(folder)!r} is a folder without model_index.json, so it is no Stable Diffusion model folder; "
-                "give the folder that holds model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/."
-            )
-        return resolved.name, resolved
-    if folder.is_file():
-        raise BadModel(
-            f"{str(folder)!r} is a single file, but a model is a folder in diffusers' layout; convert it once with "
-            "diffusers (StableDiffusionPipeline.from_single_file(…).save_pretrained(folder)) and give the folder."
-        )
-    raise UnknownName("model", str(name_or_path), (EMBEDDED,), "Or give the path of a model's folder.")
-
-
-def _embedded() -> Path:
-    installed = Path(str(files("xattn"))) / "_models" / EMBEDDED
-    cloned = Path(__file__).resolve().parent.parent / "weights" / EMBEDDED
-    for folder in (installed, cloned):
-        if (folder / "model_index.json").is_file():
-            return folder
-    raise BadModel(
-        f"The embedded model {EMBEDDED} is not in this installation; clone the whole repository or install the wheel."
-    )
 
 
 def check_dtype(name: str) -> torch.dtype:

@@ -27,7 +27,7 @@ def words(
 ) -> None:
     """List the words that the model knows, or show which token of a prompt is which word."""
     from pipelines.checks import text
-    from pipelines.load import locate
+    from pipelines.folders import locate
     from pipelines.vocabulary import Vocabulary
 
     if prompt is not None:

@@ -45,9 +45,9 @@ def edit_area(strength: gr.Slider) -> EditArea:
         label="Changed prompt", placeholder="the same prompt with another word", lines=1, max_lines=4, elem_id="target"
     )
     alignment = Part("alignment", {"links": []})
-    with gr.Row(elem_classes="tight"):
-        keep_words = gr.Checkbox(True, label="Words keep their places", elem_id="keep-words", min_width=200)
-        keep_layout = gr.Checkbox(True, label="Keep the layout", elem_id="keep-layout", min_width=140)
+    with gr.Row(elem_classes="tight", elem_id="keeping"):
+        keep_words = gr.Checkbox(True, label="Words keep their places", elem_id="keep-words", min_width=100, scale=0)
+        keep_layout = gr.Checkbox(True, label="Keep the layout", elem_id="keep-layout", min_width=100, scale=0)
     blend = gr.Textbox(
         label="Change only where these words are", placeholder="everywhere", elem_id="blend", max_length=200
     )

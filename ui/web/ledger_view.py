@@ -22,7 +22,8 @@ NO_WORDS: Json = {"words": [], "tokens": 0, "room": 75, "chunks": 1, "error": ""
 def chips(pipe: Pipeline | None, prompt: str, limits: Limits) -> Json:
     """What the chips show. Before a model is there the words are told apart by their letters alone.
 
-    {"words": [{"text", "start", "end", "color", "weight", "kind", "tokens": […], "chunk", "unknown": […]|null}, …],
+    {"words": [{"text", "start", "end", "color", "weight", "kind", "tokens": […], "chunk", "unknown": […]|null,
+      "hint": sentence|null}, …],
      "tokens": n|null, "room": n, "chunks": n, "error": sentence|""}
     """
     try:
@@ -51,8 +52,9 @@ def _by_letters(prompt: str) -> Json:
 
 def _by_ledger(ledger: Ledger, vocabulary: Vocabulary | None) -> Json:
     notices = {} if vocabulary is None else {one.word: one.nearest for one in vocabulary.unknown(ledger)}
+    hints = {} if vocabulary is None else {one.word: str(one) for one in vocabulary.miscolored(ledger)}
     made: list[Json] = []
-    for word, color in zip(ledger.words, word_colors(phrases(ledger)), strict=True):
+    for place, (word, color) in enumerate(zip(ledger.words, word_colors(phrases(ledger)), strict=True)):
         tokens = [ledger.tokens[column] for column in word.tokens]
         made.append(
             {
@@ -66,6 +68,7 @@ def _by_ledger(ledger: Ledger, vocabulary: Vocabulary | None) -> Json:
                 "chunk": tokens[0].chunk if tokens else 0,
                 "kind": None if vocabulary is None else vocabulary.kind(word.text),
                 "unknown": list(notices[word.text]) if word.text in notices else None,
+                "hint": hints.get(place),
             }
         )
     written = len(ledger.text_tokens)
@@ -74,6 +77,8 @@ def _by_ledger(ledger: Ledger, vocabulary: Vocabulary | None) -> Json:
 
 
 def vocabulary_view(vocabulary: Vocabulary | None) -> Json:
-    """The embedded model's words by kind, without the filler; nothing where a model knows no bounds."""
-    kinds = {} if vocabulary is None else vocabulary.kinds
-    return {"kinds": {kind: list(names) for kind, names in kinds.items() if kind != "filler"}}
+    """A model's words by kind, without the filler, and what it may colour; nothing where a model knows no bounds."""
+    if vocabulary is None:
+        return {"kinds": {}, "colorable": [], "tints": []}
+    kinds = {kind: list(names) for kind, names in vocabulary.kinds.items() if kind != "filler"}
+    return {"kinds": kinds, "colorable": list(vocabulary.colorable), "tints": list(vocabulary.tints)}

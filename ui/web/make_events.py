@@ -53,7 +53,7 @@ class MakeEvents:
         timer = gr.Timer(0.5)
         timer.tick(self.ready, None, [page.notice, page.words, page.chips, timer], queue=False, **QUIET)
         usual = [page.settings.width, page.settings.height, page.settings.steps, page.settings.guidance]
-        page.model.input(self.choose_model, [page.model], [page.notice, *usual], queue=False, **QUIET)
+        page.model.input(self.choose_model, [page.model], [page.notice, page.words, *usual], queue=False, **QUIET)
         blocks.unload(self.leave)
 
     def draw(self, request: gr.Request, *values: Any) -> Iterator[Told]:
@@ -109,8 +109,9 @@ class MakeEvents:
             return self.dice()[0]
 
     def choose_model(self, name: str) -> tuple[Any, ...]:
-        """Another model is chosen: it is loaded when it is drawn with; the form shows what it usually draws with."""
+        """Another model is chosen: it is loaded when it is drawn with; its words and usual settings show."""
         held = self._studio.models.loaded
         same = held is not None and held.model.ref.name == name
         usual = self._studio.models.usual(name)
-        return {"text": "" if same else f"{name} is loaded when you draw."}, *usual
+        told = {"text": "" if same else f"{name} is loaded when you draw."}
+        return told, vocabulary_view(self._studio.models.vocabulary(name)), *usual

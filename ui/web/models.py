@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.folders import Defaults, locate
 from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
+from pipelines.vocabulary import Vocabulary
 from ui.process import without_collection
-from xattn.errors import BadModel, UnknownName
+from xattn.errors import BadModel, UnknownName, XattnError
 
 if TYPE_CHECKING:
     from pipelines.pipeline import Pipeline
@@ -62,14 +64,19 @@ class Models:
         """Width, height, steps and guidance that a model usually draws with, from its files alone."""
         if name not in self._folders:
             raise UnknownName("model", name, self.names)
-        from pipelines.load import Defaults, locate
-
         folder = self._folders[name] or locate(name)[1]
         made = Defaults(**_json(folder / "defaults.json"))
         side = _json(folder / "unet" / "config.json").get("sample_size") or 64
         height, width = side if isinstance(side, list) else (side, side)
         factor = 2 ** (len(_json(folder / "vae" / "config.json").get("block_out_channels", [0] * 4)) - 1)
         return int(width) * factor, int(height) * factor, made.num_inference_steps, made.guidance_scale
+
+    def vocabulary(self, name: str) -> Vocabulary | None:
+        """The words that a model knows, from its file alone; None where it knows no bounds, or its file is broken."""
+        try:
+            return Vocabulary.from_folder(self._folders.get(name) or locate(name)[1])
+        except XattnError:
+            return None
 
     @property
     def loaded(self) -> Pipeline | None:

@@ -20,7 +20,9 @@ from ui.web.viewer.component import Viewer
 AREAS = (("make", "Make"), ("see", "See"), ("heads", "Heads"), ("edit", "Edit"), ("keep", "Keep"))
 LATER = ("heads",)
 """Areas whose place is kept: their tab says that they come later, and leads nowhere."""
-EXAMPLES = ("a fox on purple", "a strawberry on green", "a rocket on black", "a panda on pink", "a sailboat on blue")
+EXAMPLES = ("a fox on purple", "a strawberry on green", "a rocket to the left of a panda", "a sailboat on blue")
+COLORED = ("a red balloon and a blue car", "a green cat on pink")
+"""Examples where the model knows these objects in other colours than their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +119,15 @@ def build_page(studio: Studio) -> Page:
 def _make_area(
     prompt: gr.Textbox, models: Models, limits: Limits
 ) -> tuple[Settings, gr.Checkbox, gr.Button, gr.Slider, gr.Dropdown, Part, gr.Button]:
+    usual_width, usual_height, usual_steps, usual_guidance = models.usual(models.default)
     negative = gr.Textbox(label="Keep out", placeholder="what the picture should not have", lines=1, elem_id="negative")
     with gr.Row(elem_classes="tight", equal_height=True):
         seed = gr.Textbox(label="Seed", placeholder="random", elem_id="seed", min_width=110, max_length=19)
         dice = gr.Button("New seed", elem_id="dice", size="md", min_width=90, scale=0)
         lock = gr.Checkbox(label="Keep seed", elem_id="lock", min_width=110, scale=0)
     with gr.Row(elem_classes="tight"):
-        steps = gr.Slider(1, 100, value=20, step=1, label="Steps", elem_id="steps", min_width=150)
-        guidance = gr.Slider(1, 15, value=4, step=0.5, label="Guidance", elem_id="guidance", min_width=150)
+        steps = gr.Slider(1, 100, value=usual_steps, step=1, label="Steps", elem_id="steps", min_width=150)
+        guidance = gr.Slider(1, 15, value=usual_guidance, step=0.5, label="Guidance", elem_id="guidance", min_width=150)
     with gr.Row(elem_classes="tight"):
         scheduler = gr.Dropdown(
             schedulers(), value="ddim", label="Scheduler", elem_id="scheduler", min_width=150, filterable=False
@@ -132,8 +135,8 @@ def _make_area(
         count = gr.Slider(1, limits.count, value=1, step=1, label="Pictures", elem_id="count", min_width=150)
     with gr.Accordion("Size, model and more", open=False, elem_id="more"):
         with gr.Row(elem_classes="tight"):
-            width = gr.Number(128, label="Width", step=8, precision=0, elem_id="width", min_width=90)
-            height = gr.Number(128, label="Height", step=8, precision=0, elem_id="height", min_width=90)
+            width = gr.Number(usual_width, label="Width", step=8, precision=0, elem_id="width", min_width=90)
+            height = gr.Number(usual_height, label="Height", step=8, precision=0, elem_id="height", min_width=90)
             model = gr.Dropdown(
                 list(models.names),
                 value=models.default,
@@ -154,10 +157,18 @@ def _make_area(
             denoise = gr.Slider(0, 1, value=0.6, step=0.05, label="and draw anew", elem_id="denoise", min_width=150)
         carried = Part("carried", {"fields": []})
         reset = gr.Button("Drop these settings", elem_id="reset", size="sm", visible=False)
-    gr.Examples([[text] for text in EXAMPLES], [prompt], label="Examples", elem_id="examples")
+    gr.Examples([[text] for text in examples(models)], [prompt], label="Examples", elem_id="examples")
     strength = gr.Slider(0, 1, value=0.8, step=0.05, label="How much is drawn anew", elem_id="strength", render=False)
     settings = Settings(
         prompt, negative, seed, steps, guidance, scheduler, width, height, variation_seed, variation, upscale, denoise,
         strength,
     )  # fmt: skip
     return settings, lock, dice, count, model, carried, reset
+
+
+def examples(models: Models) -> tuple[str, ...]:
+    """Prompts to begin with, all of words that the default model knows."""
+    known = models.vocabulary(models.default)
+    colorable, tints = (known.colorable, known.tints) if known is not None else ((), ())
+    can = {"balloon", "car", "cat"} <= {*colorable} and {"red", "blue", "green"} <= {*tints}
+    return (*EXAMPLES, *COLORED) if can else EXAMPLES

@@ -12,8 +12,9 @@ import pytest
 from gradio_client import Client
 from PIL import Image
 
+from pipelines.folders import locate
 from pipelines.metadata import read_recipe
-from pipelines.recipe import Recipe
+from pipelines.recipe import EMBEDDED, Recipe
 
 PAGE = Path(__file__).parents[3] / "docs" / "ui.md"
 
@@ -75,6 +76,16 @@ def test_a_cancelled_run_makes_way_for_the_next(client: Any) -> None:
     began = time.monotonic()
     client.predict('{"prompt": "a cat", "num_inference_steps": 2}', api_name="/generate")
     assert time.monotonic() - began < 60, "the long one would have taken a minute and more"
+
+
+def test_the_form_begins_with_what_the_model_usually_draws_with(address: str) -> None:
+    import httpx
+
+    parts = [one["props"] for one in httpx.get(f"{address}/config", timeout=300).json()["components"]]
+    shown = {one.get("elem_id"): one.get("value") for one in parts}
+    told = json.loads((locate(EMBEDDED)[1] / "defaults.json").read_text())
+    assert (shown["guidance"], shown["steps"]) == (told["guidance_scale"], told["num_inference_steps"])
+    assert (shown["width"], shown["height"]) == (128, 128)
 
 
 def test_nothing_of_the_machine_can_be_fetched(address: str) -> None:

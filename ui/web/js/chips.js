@@ -33,11 +33,11 @@ const draw = (value) => {
       chunk = word.chunk;
       row.append(make("span", "chips-cut", `chunk ${chunk + 1}`));
     }
-    const chip = make("span", "chip" + (word.unknown ? " unknown" : "") + (word.kind === "filler" ? " filler" : ""));
+    const chip = make("span", "chip" + (word.unknown ? " unknown" : "") + (word.kind === "filler" ? " filler" : "") + (word.hint ? " odd" : ""));
     chip.style.setProperty("--word", word.color);
     const button = make("button", "chip-word");
     button.type = "button";
-    button.title = word.unknown ? `This model never saw “${word.text}”` : `Show where “${word.text}” looks`;
+    button.title = word.hint ? word.hint : word.unknown ? `This model never saw “${word.text}”` : `Show where “${word.text}” looks`;
     const pieces = word.tokens.length > 1 ? word.tokens.map((token) => token.replace("</w>", "")) : [word.text];
     pieces.forEach((piece) => button.append(make("span", "chip-token", piece)));
     button.addEventListener("click", (event) => choose(word.text, nth, event.shiftKey || event.ctrlKey));
@@ -64,6 +64,7 @@ const draw = (value) => {
     if (value.words.some((word) => word.unknown)) foot.append(make("span", "chips-hint", "dashed: never seen in training"));
   }
   root.append(foot);
+  for (const hint of new Set(value.words.map((word) => word.hint).filter(Boolean))) root.append(make("p", "chips-note", hint));
 };
 // Asked as it is typed, at most one question at a time; the newest text is asked last.
 let busy = false;

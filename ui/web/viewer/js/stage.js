@@ -7,7 +7,7 @@ function stagePart(model) {
   const marks = el("canvas", { class: "xv-marks", "aria-hidden": "true" });
   const split = el("div", { class: "xv-split", "aria-hidden": "true" }, el("i"));
   const tags = [el("span", { class: "xv-tag xv-tag-before" }), el("span", { class: "xv-tag xv-tag-after" })];
-  const empty = el("p", { class: "xv-empty" }, "No picture yet");
+  const empty = el("p", { class: "xv-empty" }, el("b", {}, "No picture yet"), el("span", {}, "Say what to draw, then press Draw. Where its words look shows here."));
   const progress = el("div", { class: "xv-progress" }, el("span"), el("i"));
   const help = el("p", { class: "xv-hidden", id: freshId("help") });
   const frame = el(

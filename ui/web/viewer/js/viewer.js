@@ -32,6 +32,7 @@ function mount(host, view = null) {
     drawing = null;
     if (!alive) return;
     root.dataset.mode = model.mode;
+    root.dataset.empty = String(!model.view.picture && !model.view.progress);
     root.style.setProperty("--xv-aspect", `${model.view.width} / ${model.view.height}`);
     root.style.setProperty("--xv-ratio", String(model.view.width / model.view.height));
     stage.node.hidden = model.mode === "words";
