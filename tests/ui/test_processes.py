@@ -42,13 +42,16 @@ def test_in_a_pipe_there_is_only_the_answer(model: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there is no pty to be a terminal")
-def test_ctrl_c_on_a_terminal_ends_the_bar_with_130_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", [("generate", "a fox"), ("maps", "a fox"), ("edit", "a fox", "a dog")])
+def test_ctrl_c_on_a_terminal_ends_the_bar_with_130_and_leaves_nothing(
+    model: Path, tmp_path: Path, what: tuple[str, ...]
+) -> None:
     ours, theirs = os.openpty()
     # a shell's background job ignores SIGINT, and so would what it starts
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(
-            [*XATTN, "generate", "a fox", "--steps", "1000", "--model", model, "--out", "made/here"],
+            [*XATTN, *what, "--steps", "1000", "--model", model, "--out", "made/here"],
             cwd=tmp_path,
             env=environment(XATTN_CACHE=str(tmp_path / "cache"), TERM="xterm"),
             stdout=subprocess.PIPE,
