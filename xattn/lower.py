@@ -63,6 +63,8 @@ def _plain(call: Call, *, wanted: bool) -> tuple[Tensor, Tensor | None]:
 def _edited(call: Call, program: Program, reader: Reader) -> Tensor:
     everything = any(override.out is None for override in program.overrides)
     lanes = program.lanes or (() if everything else (Lanes(call.plain),))
+    if len(lanes) == 1 and _direct(lanes[0], program) and call.whole(lanes[0]):
+        return call.attend(lanes[0])  # as the kernel leaves it: filing it lane by lane would copy it there and back
     total: Tensor | None = None
     for some in lanes:
         total = call.add(total, _lanes(call, some, reader), some.out)
@@ -75,6 +77,12 @@ def _edited(call: Call, program: Program, reader: Reader) -> Tensor:
         total = total * program.gate.to(total)
     shaped: Tensor = total.to(call.query.dtype).unflatten(0, (call.rows, call.heads))
     return shaped
+
+
+def _direct(lanes: Lanes, program: Program) -> bool:
+    """Whether a fused call of all lanes, in order, is the whole output."""
+    more = program.ranks or program.overrides or program.gate is not None
+    return not more and lanes.out is None and lanes.field is None and not lanes.shaped
 
 
 def _lanes(call: Call, lanes: Lanes, reader: Reader) -> Tensor:
