@@ -21,7 +21,7 @@ from pipelines.running import Running
 from pipelines.techniques.edit import Edit, Live, inside
 from pipelines.techniques.fields import Fields
 from pipelines.techniques.here import Here, Said, Unsaid
-from pipelines.techniques.live import Blend, LiveMaps
+from pipelines.techniques.live import Blend, LiveMaps, blended
 from pipelines.techniques.values import WordMap
 from pipelines.watchers import LiveWatcher
 from pipelines.watching import Columns, RowWatcher, Watcher
@@ -110,6 +110,9 @@ class Programs:
         self._row_watchers = tuple(row_watchers)
         self._row_taps: dict[tuple[int, _Kind, Hashable], tuple[Tensor, Tensor | None]] = {}
         self._kinds = {site.name: self._kind(site) for site in sites}
+        self._lowering = tuple(dict.fromkeys(edit for kind in self._kinds.values() for edit in kind.edits))
+        self._moving = {edit for edit in self._lowering if self._edits[edit].moves}
+        self._now: tuple[object, dict[str, Program], dict[str, list[int]]] | None = None
         self._made: dict[_Kind, dict[object, Program | None]] = {}
         self._rehearse()
 
@@ -117,12 +120,15 @@ class Programs:
 
     def at(self, index: int) -> StepProgram | None:
         """What the UNet's sites do at step `index`, counted from 0; None where that is nothing."""
-        made = {kind: self._program(kind, index) for kind in dict.fromkeys(self._kinds.values())}
-        sites = {name: made[kind] for name, kind in self._kinds.items()}
-        doing = {name: program for name, program in sites.items() if program is not None}
+        state = self._state(index)
+        if self._now is None or self._now[0] != state:
+            made = {kind: self._program(kind, index) for kind in dict.fromkeys(self._kinds.values())}
+            some = {kind: [w for w in kind.watchers if self._columns(w, index)] for kind in made}
+            programs = {name: program for name, kind in self._kinds.items() if (program := made[kind]) is not None}
+            self._now = state, programs, {name: some[kind] for name, kind in self._kinds.items()}
+        _, doing, reading = self._now
         if not doing:
             return None
-        reading = {kind: [w for w in kind.watchers if self._columns(w, index)] for kind in made}
         return StepProgram(
             doing, record=partial(self._record, index, reading), record_rows=partial(self._record_rows, index)
         )
@@ -146,18 +152,18 @@ class Programs:
             )
             mask = edit.keep(blend)
             if mask is not None:
-                result = tuple(_blended(some, image, source, mask) for some in result)
+                result = tuple(blended(some, image, source, mask) for some in result)
         return result
 
     def _record(
         self,
         index: int,
-        reading: Mapping[_Kind, Sequence[int]],
+        reading: Mapping[str, Sequence[int]],
         site: AttentionSite,
         grid: tuple[int, int],
         taps: tuple[Tensor, ...],
     ) -> None:
-        for number, own in zip(reading[self._kinds[site.name]], taps, strict=True):
+        for number, own in zip(reading[site.name], taps, strict=True):
             self._watchers[number].take(index, site, grid, own)
 
     def _record_rows(self, index: int, site: AttentionSite, grid: tuple[int, int], rows: tuple[Tensor, ...]) -> None:
@@ -182,20 +188,23 @@ class Programs:
 
     def _program(self, kind: _Kind, index: int) -> Program | None:
         known = self._made.setdefault(kind, {})
-        state = self._state(kind, index)
+        state = self._state(index, kind)
         if state not in known:
-            if any(self._edits[edit].moves for edit in kind.edits):
+            if self._moving.intersection(kind.edits):
                 known.clear()  # it will not come again
             known[state] = self._composed(kind, index)
         return known[state]
 
-    def _state(self, kind: _Kind, index: int) -> object:
-        """What tells this step's program from another's."""
-        acting = tuple(edit for edit in kind.edits if self._open(self._edits[edit], index))
-        moving = index if any(self._edits[edit].moves for edit in acting) else None
+    def _state(self, index: int, kind: _Kind | None = None) -> object:
+        """What tells this step's program from another's, of one kind or of all."""
+        edits = self._lowering if kind is None else kind.edits
+        watchers = range(len(self._watchers)) if kind is None else kind.watchers
+        row_watchers = range(len(self._row_watchers)) if kind is None else kind.row_watchers
+        acting = tuple(edit for edit in edits if self._open(self._edits[edit], index))
+        moving = index if self._moving.intersection(acting) else None
         readings = self._readings[index] if acting else None
-        columns = tuple(self._columns(number, index) for number in kind.watchers)
-        states = tuple(self._row_watchers[number].state(index) for number in kind.row_watchers)
+        columns = tuple(self._columns(number, index) for number in watchers)
+        states = tuple(self._row_watchers[number].state(index) for number in row_watchers)
         return self._running.whole(index), acting, moving, readings, columns, states
 
     def _columns(self, number: int, index: int) -> Columns:
@@ -322,13 +331,16 @@ class Programs:
 
     def _rehearse(self) -> None:
         """Compose everything once, so that what cannot be is told now; live maps are taken as empty for that."""
-        for index in range(self._setting.steps):
+        states = [self._state(index) for index in range(self._setting.steps)]
+        for index, state in enumerate(states):
+            if index and state == states[index - 1]:
+                continue
             for kind in dict.fromkeys(self._kinds.values()):
                 begins = index < 2 or index - self._running.guided.start in (0, 1)
-                if begins or not any(self._edits[edit].moves for edit in kind.edits):
+                if begins or not self._moving.intersection(kind.edits):
                     self._program(kind, index)
         for kind, known in self._made.items():
-            if any(self._edits[edit].moves for edit in kind.edits):
+            if self._moving.intersection(kind.edits):
                 known.clear()
 
     # Live maps
@@ -384,9 +396,3 @@ def _weights(columns: Columns, tokens: int, *, mean: bool) -> Tensor:
     for place, some in enumerate(columns):
         weights[list(some), place] = 1.0 / max(1, len(some)) if mean else 1.0
     return weights
-
-
-def _blended(latents: Tensor, image: int, source: int, mask: Tensor) -> Tensor:
-    share = mask.to(latents)
-    blended = share * latents[image] + (1 - share) * latents[source]
-    return torch.cat([latents[:image], blended[None], latents[image + 1 :]])

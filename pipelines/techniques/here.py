@@ -126,11 +126,13 @@ class Here:
 
     def from_source(self, shares: Shares) -> Mix:
         """The part that makes target columns of the source's, and leaves the others their own."""
-        matrix, alpha = self.zeros(self.tokens, self.tokens), self.zeros(self.tokens)
-        for target, sources in shares.items():
-            alpha[target] = 1.0
-            for source, factor in sources:
-                matrix[source, target] += factor
-        straight = all(sources == ((target, 1.0),) for target, sources in shares.items())
-        # None is no product at all where every column stays where it is
-        return Mix(self.source_lanes, None if straight else matrix, alpha, on=self.lanes, name=self.name)
+        alpha = self.zeros(self.tokens)
+        alpha[list(shares)] = 1.0
+        matrix = None  # no product at all where every column stays where it is
+        if any(sources != ((target, 1.0),) for target, sources in shares.items()):
+            made = [(source, target, factor) for target, sources in shares.items() for source, factor in sources]
+            matrix = self.zeros(self.tokens, self.tokens)
+            place = torch.tensor([one[:2] for one in made], dtype=torch.int64, device=matrix.device).view(-1, 2)
+            factors = torch.tensor([one[2] for one in made], dtype=matrix.dtype, device=matrix.device)
+            matrix.index_put_((place[:, 0], place[:, 1]), factors, accumulate=True)
+        return Mix(self.source_lanes, matrix, alpha, on=self.lanes, name=self.name)

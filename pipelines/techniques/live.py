@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -81,6 +82,13 @@ class Blend:
     source: Tensor
     maps: Callable[[Live], dict[int, Tensor]]
     field: Callable[[Shape], Tensor]
+
+
+def blended(latents: Tensor, image: int, source: int, mask: Tensor) -> Tensor:
+    """Latents [images, c, h, w] in which an image has its source's where the mask [height, width] is 0."""
+    share = mask.to(latents)
+    mixed = share * latents[image] + (1 - share) * latents[source]
+    return torch.cat([latents[:image], mixed[None], latents[image + 1 :]])
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
