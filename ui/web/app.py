@@ -16,6 +16,7 @@ from ui.web.page import build_page
 from ui.web.parts import MARK, script, styles
 from ui.web.studio import Studio
 from ui.web.theme import theme
+from ui.web.tools import unfold_answers
 from ui.web.wiring import wire
 
 
@@ -68,6 +69,8 @@ def start(studio: Studio, serving: Serving, early: Early | None = None) -> tuple
     # gradio prints where it could not share; `serve` says so
     with contextlib.redirect_stdout(io.StringIO()) if serving.share else contextlib.nullcontext():
         _, local, shared = _launched(blocks, studio, serving)
+    if serving.mcp:
+        unfold_answers(blocks)
     return blocks, local, shared
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -68,6 +69,15 @@ def test_tools_for_language_models_are_the_four_endpoints(tmp_path: Path) -> Non
         told = httpx.post(f"{address}/gradio_api/mcp/", json=asked, headers=accepts, timeout=300).text
         for name in ("generate", "maps", "edit", "where"):
             assert re.search(rf'"name":\s*"\w*{name}"', told)
+        drawn = {"name": "generate", "arguments": {"recipe_json": '{"prompt": "a fox", "num_inference_steps": 2}'}}
+        called = asked | {"method": "tools/call", "params": drawn}
+        told = httpx.post(f"{address}/gradio_api/mcp/", json=called, headers=accepts, timeout=300).text
+        answer = json.loads(told[told.index("{") :])["result"]["content"]
+        assert [part["type"] for part in answer] == ["image", "text", "text", "text"]
+        assert answer[0]["mimeType"] == "image/png"
+        link = answer[1]["text"].removeprefix("Image URL: ")
+        assert httpx.get(link, timeout=300).content.startswith(b"\x89PNG")
+        assert json.loads(answer[2]["text"])["prompt"] == "a fox"
 
 
 def test_without_the_extra_mcp_is_a_sentence(tmp_path: Path) -> None:
