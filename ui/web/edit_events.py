@@ -21,6 +21,7 @@ from ui.web.edits import (
     read_list,
     regioned,
     reworded,
+    settled,
     still_painted,
     weighed,
     word_of,
@@ -65,8 +66,8 @@ class EditEvents:
             trigger_mode="always_last",
             **fast,
         )
-        listed = [edit.edits, page.status, edit.painted]
-        edit.list.edited(self.listed, [page.run, edit.painted], listed, trigger_mode="always_last", **fast)
+        listed = [edit.list, edit.edits, page.status, edit.painted]
+        edit.list.edited(self.listed, [page.run, edit.painted, edit.edits], listed, trigger_mode="always_last", **fast)
         cleared = [edit.target, edit.blend, edit.weights, *studio_list, edit.painted]
         # what is painted and boxed goes in the browser, without an event that would come in between
         edit.clear.click(self.clear, [page.run], cleared, js="(run) => (window.xattnErase?.(), run)", **fast)
@@ -179,14 +180,19 @@ class EditEvents:
         told = [{"kind": link.kind, "source": link.source, "target": link.target} for link in links]
         return {"links": told}, *self._list(made, run)
 
-    def listed(self, shown: str | None, fields: dict[str, str], event: gr.EventData) -> tuple[Any, Any, Any]:
-        """The list itself was changed; it shows that already."""
-        run = self._quiet(shown)
+    def listed(
+        self, shown: str | None, fields: dict[str, str], before: list[Doc], event: gr.EventData
+    ) -> tuple[Any, Any, Any, Any]:
+        """The list itself was changed; it shows that already, but for what only one word may have."""
+        run, skip = self._quiet(shown), gr.skip()
         try:
-            edits = read_list(event._data.get("edits"), self._studio.limits)
+            given = read_list(event._data.get("edits"), self._studio.limits)
         except XattnError as error:
-            return gr.skip(), {"state": "failed", "text": str(error), "done": 0}, gr.skip()
-        return edits, gr.skip(), {} if run is None else still_painted(edits, fields, words_of(run))
+            return skip, skip, {"state": "failed", "text": str(error), "done": 0}, skip
+        edits = settled(given, before)
+        words = () if run is None else words_of(run)
+        told = skip if edits == given else {"edits": shown_list(edits, words)}
+        return told, edits, skip, {} if run is None else still_painted(edits, fields, words)
 
     def clear(self, shown: str | None) -> tuple[Any, ...]:
         """No edits."""

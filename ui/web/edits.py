@@ -78,6 +78,36 @@ def painted(edits: Sequence[Doc], fields: object, words: Sequence[Phrase], limit
     return made
 
 
+def settled(edits: Sequence[Doc], before: Sequence[Doc] = ()) -> list[Doc]:
+    """With one word at most whose others make room, ahead of the other painted ones: the only order that can be drawn.
+
+    Where several ask for it, the one that did not do so `before` has it, else the first; the others leave theirs as
+    they are. Beside a changed prompt's words none has it. Nobody who paints should have to know this.
+    """
+    asking = [edit for edit in edits if _makes_room(edit)]
+    if not asking:
+        return list(edits)
+    if any(edit.get("kind") in ("replace", "refine") and _on(edit) for edit in edits):
+        return [_alone(edit) if _makes_room(edit) else edit for edit in edits]
+    had = {edit.get("id") for edit in before if _makes_room(edit)}
+    chosen = next((edit for edit in asking if edit.get("id") not in had), asking[0])
+    made = [edit if edit is chosen or not _makes_room(edit) else _alone(edit) for edit in edits]
+    first = next(place for place, edit in enumerate(made) if edit.get("kind") == "paint_map" and _on(edit))
+    made.remove(chosen)
+    return [*made[:first], chosen, *made[first:]]
+
+
+def _on(edit: Doc) -> bool:
+    return edit.get("enabled") is not False
+
+
+def _makes_room(edit: Doc) -> bool:
+    """Whether the other words share out anew what it leaves; a gain by the softmax is no more than a bias."""
+    how = edit.get("renormalise", "none")
+    bias = how == "softmax" and edit.get("op", "gain") == "gain"
+    return edit.get("kind") == "paint_map" and _on(edit) and how != "none" and not bias
+
+
 def still_painted(edits: Sequence[Doc], fields: Mapping[str, str], words: Sequence[Phrase]) -> dict[str, str]:
     """The painted fields, by word index, whose edit is still in the list."""
     ids = {edit.get("id") for edit in edits}
@@ -86,7 +116,7 @@ def still_painted(edits: Sequence[Doc], fields: Mapping[str, str], words: Sequen
 
 def _stroke(edits: Sequence[Doc]) -> Doc:
     """What a first stroke of a word does: NEW where nothing before it forbids that."""
-    before = any(edit.get("kind") in _BEFORE and edit.get("enabled") is not False for edit in edits)
+    before = any(edit.get("kind") in _BEFORE and _on(edit) for edit in edits)
     return _alone(NEW) if before else dict(NEW)
 
 

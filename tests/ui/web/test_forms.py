@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from pipelines.upscale import Upscale
 from ui.web.begin import mask_for, opened, read_picture
 from ui.web.colors import PALETTE, word_colors
 from ui.web.copies import copies
-from ui.web.edits import edited_recipe, painted, read_list, regioned, reworded, weighed
+from ui.web.edits import edited_recipe, painted, read_list, regioned, reworded, settled, weighed
 from ui.web.forms import Form, carried, schedulers
 from ui.web.limits import Limits
 from xattn.errors import BadValue, UnknownName
@@ -218,3 +219,30 @@ def test_every_copy_says_the_same_recipe(recipe: Recipe) -> None:
     asked: list[Recipe] = []
     compile(texts["Python"], "copy", "exec")
     del asked
+
+
+def _stroke_of(word: str, **more: Any) -> dict[str, Any]:
+    return {"kind": "paint_map", "id": f"paint-{word}", "word": word, "op": "set", "amount": 4.0} | more
+
+
+ROOM = {"renormalise": "others"}
+
+
+@pytest.mark.parametrize(
+    ("edits", "before", "wanted"),
+    [
+        ([("fox", ROOM), ("cat", {})], [], [("fox", ROOM), ("cat", {})]),
+        ([("cat", {}), ("fox", ROOM)], [("fox", ROOM), ("cat", {})], [("fox", ROOM), ("cat", {})]),
+        ([("fox", ROOM), ("cat", ROOM)], [("fox", ROOM), ("cat", {})], [("cat", ROOM), ("fox", {})]),
+        ([("fox", ROOM), ("cat", ROOM)], [], [("fox", ROOM), ("cat", {})]),
+        (
+            [("fox", {"enabled": False} | ROOM), ("cat", ROOM)],
+            [],
+            [("fox", {"enabled": False} | ROOM), ("cat", ROOM)],
+        ),
+        ([("fox", {}), ("cat", {"op": "gain", "renormalise": "softmax"})], [], None),
+    ],
+)
+def test_painted_words_need_no_order_of_a_person(edits: list[Any], before: list[Any], wanted: list[Any] | None) -> None:
+    lists = [[_stroke_of(word, **more) for word, more in one] for one in (edits, before, wanted or edits)]
+    assert settled(lists[0], lists[1]) == lists[2]

@@ -63,7 +63,9 @@ const fields = {
     } else {
       made.push(slider("How strongly", item.doc.amount ?? usual[op], 0, 8, 0.1, (value) => set(item, "amount", value), times));
     }
-    const rest = [["none", "as they are"], ["others", "make room"], ["softmax", "shared out anew"]];
+    // one word at most can have it (ui/web/edits.py, settled): it says whose it would be taken from
+    const has = items.find((other) => other !== item && other.doc.enabled !== false && (other.doc.renormalise || "none") !== "none");
+    const rest = [["none", "as they are"], ["others", has ? `make room, in place of ${has.title}'s` : "make room"], ["softmax", "shared out anew"]];
     made.push(choice("Other words", item.doc.renormalise || "none", rest, (value) => set(item, "renormalise", value)));
     return made;
   },
