@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.assets import Asset
+from pipelines.checks import filled
 from pipelines.load import Model
 from pipelines.pictures import check_mask, in_cells, mask, opened, picture, pixels
 from pipelines.plan import Plan, first_latents
@@ -162,6 +163,4 @@ def _masks(recipes: Sequence[Recipe]) -> Tensor:
 
 
 def _size(recipe: Recipe) -> tuple[int, int]:
-    assert recipe.width is not None, "the recipe must be resolved"
-    assert recipe.height is not None, "the recipe must be resolved"
-    return recipe.width, recipe.height
+    return filled("width", recipe.width), filled("height", recipe.height)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipelines.checks import filled
 from pipelines.guidance.guide import Guide
 from pipelines.noise import first_noise
 from pipelines.programs import Programs
@@ -154,19 +155,16 @@ def make_plan(
 
 def guide(recipes: Sequence[Recipe]) -> Guide:
     """The guidance of a pass of resolved recipes that agree in steps and rule."""
-    steps = recipes[0].num_inference_steps
-    assert steps is not None, "the recipe must be resolved"
+    steps = filled("num_inference_steps", recipes[0].num_inference_steps)
     return Guide(recipes[0].rule, [_scale(recipe) for recipe in recipes], steps)
 
 
 def _scale(recipe: Recipe) -> float:
-    assert recipe.guidance_scale is not None, "the recipe must be resolved"
-    return recipe.guidance_scale
+    return filled("guidance_scale", recipe.guidance_scale)
 
 
 def _seed(recipe: Recipe) -> int:
-    assert recipe.seed is not None, "the recipe must be resolved"
-    return recipe.seed
+    return filled("seed", recipe.seed)
 
 
 def first_latents(plan: Plan, recipes: Sequence[Recipe], shape: tuple[int, int, int]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from pipelines.batches import Batch, most_chunks
 from pipelines.canvas import make_canvas
 from pipelines.capture import Capture
+from pipelines.checks import filled
 from pipelines.denoise import denoise
 from pipelines.ledger import Ledger
 from pipelines.load import Model
@@ -232,9 +233,7 @@ def _further(
 
 
 def _constant(text: str, recipe: Recipe) -> Reading:
-    steps = recipe.num_inference_steps
-    assert steps is not None, "the recipe must be resolved"
-    spoken = readings(text, steps, recipe.syntax)
+    spoken = readings(text, filled("num_inference_steps", recipe.num_inference_steps), recipe.syntax)
     if len(set(spoken)) > 1:
         raise BadValue("prompt of an edit", text, "one that says the same at every step", "Use the edit's window")
     return spoken[0]
@@ -242,9 +241,7 @@ def _constant(text: str, recipe: Recipe) -> Reading:
 
 def _cells(stage: Stage, model: Model) -> tuple[int, int]:
     """Height and width of a pass's latents."""
-    height, width = stage.recipe.height, stage.recipe.width
-    assert height is not None, "the recipe must be resolved"
-    assert width is not None, "the recipe must be resolved"
+    height, width = filled("height", stage.recipe.height), filled("width", stage.recipe.width)
     return height // model.vae.factor, width // model.vae.factor
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.noise import cuda_normal, first_noise, philox, slerp
+from pipelines.plan import guide
 from pipelines.recipe import Recipe
 from pipelines.stages import stages
 from pipelines.step_text import said
@@ -106,6 +107,8 @@ def test_what_needs_a_resolved_recipe_says_so() -> None:
         lambda: first_noise(open_one, torch.Generator(), (4, 8, 8)),
         lambda: said(open_one),
         lambda: stages(open_one),
+        lambda: guide([open_one]),
+        lambda: guide([replace(open_one, num_inference_steps=4)]),
         lambda: stages(replace(open_one, num_inference_steps=4)),
     ):
         with pytest.raises(BadValue, match=r"is None, but it must be filled in\. Resolve the recipe first"):
