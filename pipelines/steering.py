@@ -28,6 +28,7 @@ from xattn.parts import Mix, Part, Replace, SetMap
 from xattn.program import StepProgram
 from xattn.sites import AttentionSite, Row
 from xattn.space import Space
+from xattn.tiled import working_dtype
 
 Forward = Callable[[Tensor, StepProgram], object]
 """One pass of the UNet on the latents of all pictures [images, c, h, w], with a program for the rows that steer."""
@@ -113,29 +114,32 @@ class Steering:
         """
         program = self.at(index)
         active = [eye for eye in self.eyes if eye.columns(index)]
+        if program is None:
+            return latents
+        # in half precision small moves would vanish one by one: rounded once, when all are made
+        exact = latents.to(working_dtype(latents.dtype))
         ending: set[int] = set()
         count = 0
-        while active and program is not None:
-            losses, slopes = self._slopes(index, latents, forward, program)
+        while active:
+            losses, slopes = self._slopes(index, exact.to(latents.dtype), forward, program)
             count += 1
             left = []
-            moved = latents.clone()
+            moved = exact.clone()
             for eye in active:
                 over, most, once_more = eye.edit.patience(index, self.steps)
                 change = eye.edit.step(index, self.steps) * slopes[eye.image]
-                change = change if free is None else change * free[eye.image].to(change)
-                moved[eye.image] = (latents[eye.image].to(change) - change).to(latents)
+                moved[eye.image] -= change if free is None else change * free[eye.image].to(change)
                 high = losses[eye.image] > over
                 last = once_more and not high and count > 1 and eye.image not in ending
-                if count <= most and (high or last):
+                # what has not moved will not: a word whose share is saturated has no gradient
+                if count <= most and (high or last) and not torch.equal(moved[eye.image], exact[eye.image]):
                     left.append(eye)
                 if last:
                     ending.add(eye.image)
-            latents, active = moved, left
-        if count:
-            self.passes[index] += count
-            self.ran.update({site.name: count for site in self.sites(index)})
-        return latents
+            exact, active = moved, left
+        self.passes[index] += count
+        self.ran.update({site.name: count for site in self.sites(index)})
+        return exact.to(latents.dtype)
 
     def at(self, index: int) -> StepProgram | None:
         """What the sites do in a pass before step `index`: it ends after the last that is read."""

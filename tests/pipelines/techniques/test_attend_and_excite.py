@@ -223,6 +223,20 @@ def test_half_precision_moves_alike(pipe: Pipeline, folder: Path, dtype: str) ->
     assert torch.cosine_similarity(change, own, dim=0) > 0.97
 
 
+def test_moves_that_half_precision_would_round_away_add_up(pipe: Pipeline, folder: Path) -> None:
+    half = Pipeline.from_pretrained(folder, dtype="bfloat16")
+    recipe = replace(FOX, edits=(AttendAndExcite(("fox", "cat"), 0.05, 100.0, ((0.0, 1.0),), iterations=12),))
+    (start, moved), (_, ours) = before_first(pipe, recipe), before_first(half, recipe)
+    change, own = (moved - start).flatten(), (ours.float() - start.bfloat16().float()).flatten()
+    assert torch.dot(own, change) / torch.dot(change, change) > 0.8
+
+
+def test_what_has_no_gradient_is_not_asked_again(pipe: Pipeline) -> None:
+    flat = AttendAndExcite(("fox",), 3.0, 0.0, ((0.0, 1.0),), window=Window(steps=(1, 1)))
+    sites, plain = len(pipe.model.unet.sites), pipe(FOX).stats.kernels["sdpa"]
+    assert pipe(replace(FOX, edits=(flat,))).stats.kernels["sdpa"] - plain <= sites
+
+
 @pytest.mark.parametrize("words", [("fox", "pizza"), ("fox",)])
 def test_on_the_default_model_the_loss_goes_down(words: tuple[str, ...]) -> None:
     pipe = Pipeline.from_pretrained()
