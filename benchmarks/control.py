@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import control_pages, map_sections, sections
+from benchmarks import color_sections, control_pages, map_sections, sections
 from benchmarks.judged import Bench, Record
 
 Figures = dict[str, dict[str, float]]
@@ -54,6 +54,7 @@ SECTIONS = {
     "painting": Section(sections.compared, means, 0.33),
     "regions": Section(sections.regions, means),
     "borders": Section(sections.bordered, means, 0.25),
+    "colours": Section(color_sections.colours, means, 0.5),
     "exact": Section(map_sections.exact, means, 0.01),
 }
 

@@ -115,6 +115,16 @@ TABLES: dict[str, Table] = {
         {"both recognised": "both recognised", "both in their halves": "both in their halves"},
         share,
     ),
+    "colours": Table(
+        "",
+        {
+            "attend and excite": "`AttendAndExcite` of both objects",
+            "attend and excite, colours too": "the same, of objects with their colours",
+            "regions": "`Regions`, soft, strength .7",
+        },
+        {},
+        share,
+    ),
     "borders": Table("", {}, {}, share),
     "exact": Table("edit", {}, {}, small),
 }

@@ -20,10 +20,10 @@ GRID = (
     "a penguin on yellow",
     "a butterfly on purple",
     "a cupcake on blue",
-    "a car above a tree",
+    "a green cat on pink",
     "a fox to the left of a crown",
     "a frog to the right of a koala",
-    "a rainbow above a house",
+    "a red balloon above a blue car",
 )
 """The first seeds, not the best ones: every picture has seed 1."""
 LEFT, RIGHT = Box(0.0, 0.0, 0.5, 1.0), Box(0.5, 0.0, 1.0, 1.0)

@@ -15,7 +15,13 @@ _WHAT = {
     "add": "looks here too",
     "move": "moves",
 }
-_STEPS = {"replace": [0.0, 0.8], "refine": [0.0, 0.8], "inject": [0.0, 0.4], "paint_map": [0.0, 0.5]}
+_STEPS = {
+    "replace": [0.0, 0.8],
+    "refine": [0.0, 0.8],
+    "inject": [0.0, 0.4],
+    "paint_map": [0.0, 0.5],
+    "attend_and_excite": [0.0, 0.5],
+}
 """Where the techniques' own default window ends, so that the list can show it."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from weights.train.figures import Figures, table
 from weights.train.history import History
+from weights.train.tint import PLAIN, TINTS
 from weights.train.world import world
 
 CARD = """---
@@ -45,16 +46,17 @@ from these weights. Autoencoder ({vae_million:.1f} M parameters), f8 with eight 
 first trained contrastively ({text_million:.1f} M); UNet ({unet_million:.1f} M), v-prediction with zero terminal SNR.
 Besides denoising it was taught where words look: a cross entropy binds the attention to each object's name to the
 object's mask. Its word maps say what it was taught, where those of other models say what they learned by themselves.
-The text tower was taught to say how two objects stand, along a fixed direction of its states for each relation.
+The text tower was taught to say how two objects stand, and an object's colour, along a fixed direction of its states
+for each relation and each colour.
 
 ## Figures
 {figures}
 
 ## Limits
 It knows the words above and no others: other words change the picture in ways that mean nothing. It draws flat icons
-in their own colours on plain backgrounds. Objects alone come out larger than in its data, more so with more guidance.
-It was never shown coloured objects ("a red cat"), more than two objects, counts, styles, scenery, text or people. Sizes
-other than 128×128 were never seen in training.
+on plain backgrounds, in their own colours; {colorable} also in {tints} ("a blue cat"). A colour before any
+other object was never shown to it, nor were more than two objects, counts, styles, scenery, text or people. Now and
+then an object comes twice. Objects grow with guidance. Sizes other than 128×128 were never seen in training.
 """
 
 UNMEASURED = "Not measured yet: `python -m weights.train evaluate` fills this in."
@@ -65,10 +67,13 @@ def write(model: Path) -> None:
     vocabulary: dict[str, dict[str, list[str]]] = json.loads((model / "vocabulary.json").read_text(encoding="utf-8"))
     kinds = vocabulary["kinds"]
     defaults = json.loads((model / "defaults.json").read_text(encoding="utf-8"))
-    words = "\n".join(f"- **{kind}**: {', '.join(names)}" for kind, names in kinds.items())
+    said = {"colorable": "objects that can be coloured", "tint": "in"}
+    words = "\n".join(f"- **{said.get(kind, kind)}**: {', '.join(names)}" for kind, names in kinds.items())
     text = CARD.format(
         objects=len(world().objects),
         colors=len(world().colors),
+        colorable=", ".join(PLAIN),
+        tints=", ".join(TINTS),
         words=words,
         training=_training(json.loads((model / "training.json").read_text(encoding="utf-8"))),
         figures=_figures(model / "figures.json"),

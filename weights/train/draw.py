@@ -34,7 +34,7 @@ class Drawer:
     tokenizer: CLIPTokenizer
     scheduler: DDIMScheduler
     steps: int = 20
-    guidance: float = 2.0
+    guidance: float = 1.5
     batch: int = 32
     fast: bool = False
 
@@ -69,7 +69,7 @@ class Drawer:
         return list(scaled.contiguous().numpy())
 
 
-def from_folder(folder: Path, *, steps: int = 20, guidance: float = 2.0, fast: bool = False) -> Drawer:
+def from_folder(folder: Path, *, steps: int = 20, guidance: float = 1.5, fast: bool = False) -> Drawer:
     """The model of a folder in Stable Diffusion's layout, in float32.
 
     Raises FileNotFoundError where there is none.

@@ -93,7 +93,7 @@ def singles(
     scheduler: DDIMScheduler,
     *,
     steps: int = 20,
-    guidance: float = 2.0,
+    guidance: float = 1.5,
     seeds: int = 1,
     seed: int = 0,
     every: int = 2,

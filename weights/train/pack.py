@@ -24,7 +24,7 @@ from weights.train.world import world
 
 LIMIT = 40_000_000
 """Bytes that a packed model may take."""
-DEFAULTS: dict[str, int | float | str] = {"num_inference_steps": 20, "guidance_scale": 2.0, "scheduler": "ddim"}
+DEFAULTS: dict[str, int | float | str] = {"num_inference_steps": 20, "guidance_scale": 1.5, "scheduler": "ddim"}
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
     "_diffusers_version": diffusers.__version__,
