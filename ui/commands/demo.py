@@ -20,7 +20,7 @@ from ui.progress import bar
 if TYPE_CHECKING:
     from pipelines.pipeline import Result
 
-PROMPT, SEED, WORDS = "a fox on purple", 43, ("fox", "purple")
+PROMPT, SEED, WORDS = "a fox on purple", 19, ("fox", "purple")
 NEXT = """
 Next:
   {xattn} generate "a strawberry on blue" --seed 3 --count 4
