@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from weights.train import tokenizer
+from weights.train.pack import INDEX
 
 WORDS = ("a", "fox", "cat", "dog", "on", "purple", "red", "and", "ice", "cream")
 
@@ -44,20 +45,7 @@ def write_parts(
         spread(module, seed + number)
         module.to(dtype).save_pretrained(folder / name)
     scheduler.save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "_diffusers_version": "0.42.1",
-        "feature_extractor": [None, None],
-        "image_encoder": [None, None],
-        "requires_safety_checker": False,
-        "safety_checker": [None, None],
-        "scheduler": ["diffusers", "DDIMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-    }
-    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "model_index.json").write_text(json.dumps(INDEX))
 
 
 def write_model(

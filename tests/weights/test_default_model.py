@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from weights.train.judge import color_right, load, look
+from weights.train.colored import pairs_of
+from weights.train.judge import color_right, judged, load, look
 from weights.train.pack import LIMIT, size_of
 from weights.train.world import world
 
@@ -44,6 +45,8 @@ def test_it_is_as_good_as_its_card_has_to_say():
     assert figures["maps"]["single"] >= 0.6
     assert figures["maps"]["pair"] >= 0.45
     assert figures["edits"]["right"] >= 0.8
+    assert figures["colors"]["right"] >= 0.6
+    assert max(figures["spread"].values()) <= 0.15
 
 
 def test_vanilla_diffusers_draws_what_was_asked(pipe):
@@ -60,3 +63,17 @@ def test_vanilla_diffusers_draws_what_was_asked(pipe):
     assert all(color_right(picture, "purple") for picture in pictures)
     seen = [[world().objects[each.index] for each in found] for found in look(load(), pictures, 1)]
     assert sum([name] == found for name, found in zip(names, seen, strict=True)) >= 3, seen
+
+
+def test_vanilla_diffusers_binds_colours_to_their_objects(pipe):
+    scenes = pairs_of(4)
+    drawn = pipe(
+        [scene.caption for scene in scenes],
+        num_inference_steps=20,
+        guidance_scale=1.5,
+        generator=[torch.Generator().manual_seed(seed) for seed in range(len(scenes))],
+        output_type="np",
+    ).images
+    pictures = list(np.round(drawn * 255).astype(np.uint8))
+    seen = look(load(), pictures, 2)
+    assert sum(judged(scene, found) for scene, found in zip(scenes, seen, strict=True)) >= 3, seen

@@ -43,14 +43,12 @@ def measure(
     count: int = 96,
     edits: Edits | None = None,
     judge: Judge | None = None,
-    guidance: float | None = None,
 ) -> ColorFigures:
     """Draw all single objects and `count` pairs, and judge them; `edits` gives each scene's."""
 
     def draw(scenes: list[Scene]) -> list[Image]:
         recipes = [
-            Recipe(scene.caption, seed=seed, edits=edits(scene) if edits else (), guidance=guidance)
-            for seed, scene in enumerate(scenes)
+            Recipe(scene.caption, seed=seed, edits=edits(scene) if edits else ()) for seed, scene in enumerate(scenes)
         ]
         return [np.asarray(result.image) for result in pipe(recipes)]
 

@@ -19,6 +19,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from weights.train.data import tokenise
 
+GUIDANCE = 1.5
+"""The model's own guidance scale: as much as objects' sizes bear, see docs/training.md."""
 Image = NDArray[np.uint8]
 Draw = Callable[[Sequence[str], Sequence[int]], list[Image]]
 """Prompts and as many seeds → pictures uint8 `[128, 128, 3]`."""
@@ -34,7 +36,7 @@ class Drawer:
     tokenizer: CLIPTokenizer
     scheduler: DDIMScheduler
     steps: int = 20
-    guidance: float = 1.5
+    guidance: float = GUIDANCE
     batch: int = 32
     fast: bool = False
 
@@ -69,7 +71,7 @@ class Drawer:
         return list(scaled.contiguous().numpy())
 
 
-def from_folder(folder: Path, *, steps: int = 20, guidance: float = 1.5, fast: bool = False) -> Drawer:
+def from_folder(folder: Path, *, steps: int = 20, guidance: float = GUIDANCE, fast: bool = False) -> Drawer:
     """The model of a folder in Stable Diffusion's layout, in float32.
 
     Raises FileNotFoundError where there is none.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from weights.train import vae as autoencoder
-from weights.train.draw import Draw, Drawer, Image
+from weights.train.draw import GUIDANCE, Draw, Drawer, Image
 from weights.train.figures import Figures, Weak
 from weights.train.judge import Judge, Seen, background, color_right, load, look
 from weights.train.scenes import Scene, pair, single
@@ -93,7 +93,7 @@ def singles(
     scheduler: DDIMScheduler,
     *,
     steps: int = 20,
-    guidance: float = 1.5,
+    guidance: float = GUIDANCE,
     seeds: int = 1,
     seed: int = 0,
     every: int = 2,

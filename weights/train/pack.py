@@ -17,6 +17,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from weights.train import card, stages, unet
+from weights.train.draw import GUIDANCE
 from weights.train.history import history
 from weights.train.tint import PLAIN, TINTS
 from weights.train.unet import Pair
@@ -24,7 +25,7 @@ from weights.train.world import world
 
 LIMIT = 40_000_000
 """Bytes that a packed model may take."""
-DEFAULTS: dict[str, int | float | str] = {"num_inference_steps": 20, "guidance_scale": 1.5, "scheduler": "ddim"}
+DEFAULTS: dict[str, int | float | str] = {"num_inference_steps": 20, "guidance_scale": GUIDANCE, "scheduler": "ddim"}
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
     "_diffusers_version": diffusers.__version__,
