@@ -134,7 +134,7 @@ class Pass:
         if self.fused is None or _hooked(proj) or _hooked(plain):
             made: Tensor = plain(tokens)
             return made
-        return self.fused.gated(proj, tokens)
+        return self.fused.gated(proj, tokens, lay=self.laid_out is not None)
 
     def attend(self, attention: Attention, site: AttentionSite, hidden_states: Tensor, grid: tuple[int, int]) -> Tensor:
         """Run `attention` on [rows, h·w, channels] as the program says for `site`; `grid` is (h, w).

@@ -124,7 +124,8 @@ def test_it_stays_off_where_it_would_not_do(make_pair, small_settings, monkeypat
         Calls() as calls,
     ):
         unet(sample, 500, unet.text_context({"text": text}))
-    convolutions = ("mkldnn._convolution_pointwise", "mkldnn._reorder_convolution_weight")
+    layouts = ("mkldnn._reorder_convolution_weight", "mkldnn._reorder_linear_weight")
+    convolutions = ("mkldnn._convolution_pointwise", *layouts)
     forbidden = convolutions if switch == "large" else [name for name in calls.counts if name.startswith("mkldnn")]
     assert not any(calls.counts[name] for name in forbidden)
 
@@ -135,16 +136,17 @@ def a_gated_unit(dtype):
 
 
 @pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
-@pytest.mark.parametrize("few", [0, 2048], ids=["as it is", "laid out"])
+@pytest.mark.parametrize("lay", [False, True], ids=["as it is", "laid out"])
+@pytest.mark.parametrize("few", [0, 2048])
 @torch.no_grad()
-def test_a_gated_unit_is_torchs_to_rounding(monkeypatch, dtype, within, few):
+def test_a_gated_unit_is_torchs_to_rounding(monkeypatch, dtype, within, few, lay):
     monkeypatch.setattr(laid_out, "FEW", few)
     proj, tokens = a_gated_unit(dtype)
     for bias in (proj.bias, None):
         proj.bias = bias
         hidden, gate = proj(tokens).chunk(2, dim=-1)
         expected = hidden * nn.functional.gelu(gate)
-        torch.testing.assert_close(laid_out.LaidOut().gated(proj, tokens), expected, rtol=within, atol=within)
+        torch.testing.assert_close(laid_out.LaidOut().gated(proj, tokens, lay=lay), expected, rtol=within, atol=within)
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(96, 32), (64, 4)])
