@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TypedDict, cast
 
 from PIL import Image
@@ -14,6 +14,7 @@ from pipelines.recipe import Noise, Recipe
 from pipelines.sampler_names import Sigmas
 from pipelines.techniques import Edit
 from pipelines.upscale import Upscale
+from xattn.errors import UnknownName
 
 
 class _Fields(TypedDict, total=False):
@@ -54,8 +55,12 @@ class CallFields(_Fields, total=False):
 
 def with_fields(recipe: str | Recipe, given: CallFields) -> Recipe:
     """The recipe, or one of this prompt, with these fields set. Raises BadValue, UnknownName or Unsupported."""
-    fields = cast(
+    known = tuple(field.name for field in fields(Recipe) if field.name != "prompt")
+    for name in given:
+        if name not in known:
+            raise UnknownName("recipe field", name, known)
+    wanted = cast(
         RecipeFields,
         {name: Asset.from_image(value) if isinstance(value, Image.Image) else value for name, value in given.items()},
     )
-    return Recipe(prompt=recipe, **fields) if isinstance(recipe, str) else replace(recipe, **fields)
+    return Recipe(prompt=recipe, **wanted) if isinstance(recipe, str) else replace(recipe, **wanted)

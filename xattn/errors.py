@@ -31,6 +31,8 @@ def _sentence(text: str) -> str:
 def _suggestion(word: str, known: Iterable[str]) -> str:
     lowered = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.55)
+    if not near and len(word) > 3:  # "steps" is far from num_inference_steps by letters, and part of it
+        near = [name for name in lowered if word.lower() in name]
     return f' Did you mean "{lowered[near[0]]}"?' if near else ""
 
 
@@ -42,7 +44,8 @@ class BadValue(XattnError):
 
     def __init__(self, parameter: str, got: object, expected: str, remedy: str = "") -> None:
         self.parameter, self.got, self.expected, self.remedy = parameter, got, expected, remedy
-        message = _sentence(f"{parameter} is {got!r}, but it must be {expected}")
+        given = "empty" if got == "" else repr(got)
+        message = _sentence(f"{parameter} is {given}, but it must be {expected}")
         super().__init__(f"{message} {_sentence(remedy)}" if remedy else message)
 
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines import recipe_json
+from pipelines.fields import with_fields
 from pipelines.recipe import ENGINE, MAX_SEED, ModelRef, Recipe
 from pipelines.sampler_names import SCHEDULERS
 from xattn.errors import BadValue, UnknownName, Unsupported, XattnError
@@ -324,3 +325,10 @@ def test_old_documents_are_brought_up_step_by_step():
 
 def test_every_old_version_has_its_migration():
     assert sorted(recipe_json.MIGRATIONS) == list(range(1, recipe_json.VERSION))
+
+
+def test_a_keyword_of_the_call_that_is_no_field_is_a_sentence_with_the_nearest_one():
+    with pytest.raises(UnknownName, match=r'no recipe field "steps".*Did you mean "num_inference_steps"'):
+        with_fields("a fox", {"steps": 3})
+    with pytest.raises(UnknownName, match=r'Did you mean "guidance_scale"'):
+        with_fields(Recipe("a fox"), {"guidance_scal": 3.0})
