@@ -176,9 +176,10 @@ class EditEvents:
             return {"links": [], "error": str(error)}, *_NONE
         kind = "replace" if any(link.kind == "replaced" for link in links) else "refine"
         made = reworded(edits, kind if keep_words else "", keep_layout, words, same=False)
-        made = only_words(made, {word_key(word.text) for word in ledger.words})
+        known = {word_key(word.text) for word in ledger.words}
+        made = only_words(made, known)
         told = [{"kind": link.kind, "source": link.source, "target": link.target} for link in links]
-        return {"links": told}, *self._list(made, run)
+        return {"links": told}, {"edits": shown_list(made, words_of(run), known)}, made
 
     def listed(
         self, shown: str | None, fields: dict[str, str], before: list[Doc], event: gr.EventData

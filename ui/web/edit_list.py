@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pipelines.ledger import Phrase
 from ui.web.colors import word_colors
-from ui.web.edits import Doc, name_of, word_of
+from ui.web.edits import Doc, is_said, name_of, word_of
 
 _WHAT = {
     "set": "looks here, and only here",
@@ -25,12 +25,16 @@ _STEPS = {
 """Where the techniques' own default window ends, so that the list can show it."""
 
 
-def shown_list(edits: Sequence[Doc], words: Sequence[Phrase]) -> list[dict[str, Any]]:
-    """For js/edits.js."""
+def shown_list(
+    edits: Sequence[Doc], words: Sequence[Phrase], known: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """For js/edits.js. known: keys of a changed prompt's words, where there is one (edits.only_words)."""
     colors = {name_of(word_of(word)): color for word, color in zip(words, word_colors(words), strict=True)}
     made = []
     for edit in edits:
         title, what = _said(edit)
+        if known is not None and not is_said(edit, known):
+            what = "off: the changed prompt has no such word"
         made.append(
             {
                 "doc": edit,

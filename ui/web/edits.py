@@ -188,16 +188,13 @@ def only_words(edits: Sequence[Doc], known: Collection[str]) -> list[Doc]:
 
     known: keys of its words
     """
-    made: list[Doc] = []
-    for edit in edits:
-        if "word" not in edit:
-            made.append(edit)
-            continue
-        there = all(
-            key in known for key in keys(str(edit["word"] if isinstance(edit["word"], str) else edit["word"][0]))
-        )
-        made.append(edit if there else {**edit, "enabled": False})
-    return made
+    return [edit if is_said(edit, known) else {**edit, "enabled": False} for edit in edits]
+
+
+def is_said(edit: Doc, known: Collection[str]) -> bool:
+    """Whether a prompt with words of these keys has the word that an edit is about; so it is where it is about none."""
+    word = edit.get("word")
+    return word is None or all(key in known for key in keys(str(word[0] if isinstance(word, list) else word)))
 
 
 def _put(edits: Sequence[Doc], made: Doc, *, keep: bool) -> list[Doc]:

@@ -157,6 +157,7 @@ def test_a_changed_word_changes_only_where_it_is(desk: Desk, tmp_path: Path) -> 
     paint(desk, "fox", (0.3, 0.25))  # goes off: the changed prompt has no fox
     desk.type("target", "a panda on purple")
     desk.page.wait_for_selector(".pair.replaced")
+    desk.page.wait_for_selector(".edit:has-text('the changed prompt has no such word')")
     desk.type("blend", "panda")
     desk.page.wait_for_selector(".edit:has-text('Change only where')")
     desk.draw("draw-edits")
