@@ -41,6 +41,7 @@ def _settings(recipe: Recipe, version: str) -> list[tuple[str, str]]:
         ("Guidance", "APG" if recipe.rule.kind == "apg" else None),
         *_interval(recipe),
         ("Emphasis", EFFECTS[recipe.emphasis]),
+        ("Clip skip", recipe.clip_skip + 1 if recipe.clip_skip else None),  # web UIs count the layer that is read
         ("Seed", recipe.seed),
         ("Size", f"{recipe.width}x{recipe.height}" if sized else None),
         ("Model", None if recipe.model is None else recipe.model.portable().name),
@@ -72,13 +73,17 @@ def _denoising(recipe: Recipe) -> float | None:
 
 
 def _hires(recipe: Recipe) -> tuple[tuple[str, object], ...]:
-    """The keys for a second pass; web UIs have none for a third, nor for a second one from a picture."""
+    """The keys for a second pass; web UIs have none for a third, nor for a second one from a picture.
+
+    Their steps are those that run, where ours are those that `denoise` takes its share of.
+    """
     if len(recipe.passes) != 1 or recipe.init is not None:
         return ()
     (upscale,) = recipe.passes
     scale = repr(upscale.scale).removesuffix(".0")
-    upscaler = UPSCALERS[upscale.method]
-    return (("Hires upscale", scale), ("Hires steps", upscale.steps), ("Hires upscaler", upscaler))
+    steps = upscale.steps or recipe.num_inference_steps
+    runs = int(steps * upscale.denoise) if steps else 0
+    return (("Hires upscale", scale), ("Hires steps", runs or None), ("Hires upscaler", UPSCALERS[upscale.method]))
 
 
 def _prompt(text: str, syntax: Syntax) -> str:

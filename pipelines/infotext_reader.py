@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipelines import checks
+from pipelines.checks import MAX_STEPS
 from pipelines.guidance.rules import ClassifierFree, Projected, Rule
 from pipelines.infotext import EFFECTS, NEGATIVE, UPSCALERS
 from pipelines.recipe import Recipe
@@ -49,12 +51,13 @@ def read_infotext(text: str) -> Imported:
         value = reading.take(key, read)
         if value is not None:
             fields[name] = value
-    fields |= reading.size() | reading.scheduler() | reading.noise() | reading.emphasis()
+    fields |= reading.size() | reading.scheduler() | reading.noise() | reading.emphasis() | reading.clip_skip()
     recipe = Recipe(prompt, negative_prompt=negative)
     rule = reading.guidance(fields.get("num_inference_steps"))
     for group in [*({name: value} for name, value in fields.items()), reading.variation(), rule]:
         recipe = reading.tried(recipe, group)
-    recipe = reading.tried(recipe, reading.hires(fields.get("width"), fields.get("height")))
+    sides = fields.get("width"), fields.get("height")
+    recipe = reading.tried(recipe, reading.hires(*sides, fields.get("num_inference_steps")))
     return Imported(recipe, (*reading.notes, *reading.rest()))
 
 
@@ -102,6 +105,7 @@ class _Reading:
         self.notes: list[str] = []
         self._stochastic = False
         self._seeded = "Seed" in settings
+        self._theirs = not settings.get("Version", "").startswith("xattn")
 
     def take(self, key: str, read: Callable[[str], object]) -> object:
         """A setting's value, None where it is not there or cannot be read."""
@@ -186,7 +190,24 @@ class _Reading:
         if seed is None or strength is None:
             self.notes.append("Its variation is given by half, with a seed or a strength only; none is drawn.")
             return {}
+        if self._theirs and strength not in (0.0, 1.0):
+            self.notes.append(
+                "Web UIs mix the noise of two seeds column by column, here it is mixed as a whole: expect a picture "
+                "much like it, not the same."
+            )
         return {"variation_seed": seed, "variation_strength": strength}
+
+    def clip_skip(self) -> dict[str, int]:
+        """The layers left out at the end of the text tower: web UIs count the one that is read."""
+        counted = self.take("Clip skip", int)
+        if not isinstance(counted, int) or counted < 2:
+            return {}
+        if self._theirs:
+            self.notes.append(
+                f"Clip skip {counted} is brought as clip_skip={counted - 1}. Most web UIs heed it with Stable "
+                "Diffusion 1 only: with 2 and XL set clip_skip to 0 for the same picture."
+            )
+        return {"clip_skip": counted - 1}
 
     def guidance(self, steps: int | None) -> dict[str, Rule]:
         """The rule of guidance; `steps` is how many the text says."""
@@ -215,12 +236,12 @@ class _Reading:
             made["start"] = first / steps if int(first / steps * steps) == first else (first + 0.5) / steps
         return made
 
-    def hires(self, width: int | None, height: int | None) -> dict[str, object]:
-        """A second, larger pass, of a first one of this size."""
+    def hires(self, width: int | None, height: int | None, steps: int | None) -> dict[str, object]:
+        """A second, larger pass, of a first one of this size and so many steps."""
         scale = self.take("Hires upscale", float) or self._resize(width, height)
         if not isinstance(scale, float):
             return {}  # what else there is of it is told as not brought
-        steps, denoise = self.take("Hires steps", int), self.take("Denoising strength", float)
+        runs, denoise = self.take("Hires steps", int) or steps, self.take("Denoising strength", float)
         upscaler = self._left.pop("Hires upscaler", "Latent")
         methods = {"Latent": "latent-bicubic", **{name: method for method, name in UPSCALERS.items()}}
         if upscaler not in methods:
@@ -229,7 +250,9 @@ class _Reading:
             self.notes.append("The upscaler Latent is bilinear there and bicubic here: expect another picture.")
         method = methods.get(upscaler, "latent-bicubic")
         try:
-            made = Upscale(scale, denoise, method, steps or None)  # type: ignore[arg-type]
+            made = Upscale(scale, denoise, method)  # type: ignore[arg-type]
+            share = _share_of(runs, made.denoise)
+            made = replace(made, steps=None if share == steps else share)
         except XattnError as error:
             self.notes.append(str(error))
             return {}
@@ -252,3 +275,13 @@ class _Reading:
         notes = [f"It was drawn by the model {model}; load that one for the same picture."] if model else []
         others = [key for key in self._left if key not in _NOT_PART]
         return [*notes, f"Not brought over: {', '.join(others)}."] if others else notes
+
+
+def _share_of(runs: object, denoise: float) -> int | None:
+    """The steps of a pass of which so many run: web UIs say how many run, whatever the strength. Raises BadValue."""
+    if not isinstance(runs, int) or runs < 1 or denoise == 0.0:
+        return None
+    if runs > (most := denoise * MAX_STEPS):
+        raise BadValue("Hires steps", checks.shown(runs), f"at most {int(most)} at a denoising strength of {denoise:g}")
+    whole = math.ceil(runs / denoise)
+    return whole if int(whole * denoise) == runs else whole + 1  # the quotient may be a rounding error too small

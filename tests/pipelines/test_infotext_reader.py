@@ -12,6 +12,7 @@ from pipelines.guidance.rules import ClassifierFree, Projected
 from pipelines.infotext import infotext
 from pipelines.infotext_reader import read_infotext
 from pipelines.recipe import Recipe
+from pipelines.stages import stages
 from pipelines.upscale import Upscale
 from xattn.errors import BadValue
 
@@ -28,6 +29,7 @@ def test_a_web_uis_picture_comes_over_with_its_gpu_noise() -> None:
     assert imported.recipe == Recipe(
         "a (red:1.3) fox,\nin the snow",
         negative_prompt="blurry,\nugly",
+        clip_skip=1,
         seed=42,
         num_inference_steps=30,
         guidance_scale=7.5,
@@ -38,8 +40,9 @@ def test_a_web_uis_picture_comes_over_with_its_gpu_noise() -> None:
         height=768,
     )
     assert imported.notes == (
+        "Clip skip 2 is brought as clip_skip=1. Most web UIs heed it with Stable Diffusion 1 only: with 2 and XL set "
+        "clip_skip to 0 for the same picture.",
         "It was drawn by the model v1-5; load that one for the same picture.",
-        "Not brought over: Clip skip.",
     )
 
 
@@ -66,8 +69,21 @@ def test_a_second_pass_and_a_variation_come_over() -> None:
         "a fox\nSteps: 20, Sampler: DDIM, Seed: 1, Size: 64x64, Variation seed: 9, Variation seed strength: 0.25, "
         "Denoising strength: 0.5, Hires upscale: 2, Hires steps: 10, Hires upscaler: Latent (nearest)"
     ).recipe
-    assert recipe.passes == (Upscale(2.0, 0.5, "latent-nearest", 10),)
+    assert recipe.passes == (Upscale(2.0, 0.5, "latent-nearest"),), "half of 20 are the 10 that run"
     assert (recipe.variation_seed, recipe.variation_strength) == (9, 0.25)
+
+
+@given(runs=st.integers(1, 200), percent=st.integers(20, 100), steps=st.integers(1, 200))
+def test_as_many_steps_of_a_second_pass_run_as_the_text_says(runs: int, percent: int, steps: int) -> None:
+    """In web UIs `Hires steps` (or `Steps`, where that is not there) run, at any strength; ours are shared out."""
+    text = f"a fox\nSteps: {steps}, Sampler: DDIM, Seed: 1, Hires upscale: 2, Denoising strength: {percent / 100}"
+    for said, expected in ((f"{text}, Hires steps: {runs}", runs), (text, steps)):
+        recipe = read_infotext(said).recipe
+        drawn = stages(replace(recipe, width=64, height=64))
+        assert (drawn[0].runs, drawn[1].runs) == (steps, expected)
+        written = infotext(recipe, "xattn 0.1.0")
+        assert f"Hires steps: {expected}," in written
+        assert read_infotext(written).recipe == recipe
 
 
 @pytest.mark.parametrize(
@@ -83,6 +99,11 @@ def test_a_second_pass_and_a_variation_come_over() -> None:
         ("Steps: 20, Sampler: Euler, Seed: 1, RNG: dice", "RNG dice"),
         ("Steps: 20, Sampler: Euler, VAE: mse.pt", "Not brought over: VAE"),
         ("Steps: 20, Sampler: Euler, Variation seed: 3", "by half"),
+        ("Steps: 20, Sampler: Euler, Variation seed: 3, Variation seed strength: 0.2", "column by column"),
+        ("Steps: 20, Sampler: Euler, Clip skip: many", "Clip skip is 'many'"),
+        ("Steps: 20, Sampler: Euler, Clip skip: 40", "clip_skip is 39"),
+        ("Steps: 9, Sampler: Euler, Hires upscale: 2, Denoising strength: 1e-320", "at most 0 at a denoising strength"),
+        (f"Steps: 9, Sampler: Euler, Hires upscale: 2, Denoising strength: 1, Hires steps: {10**400}", "Hires steps"),
         ("Steps: 20, Sampler: Euler, CFG Rescale: 7", "guidance.rescale"),
         ("Steps: 20, Sampler: Euler, Guidance: Magic", "Guidance Magic"),
         ("Steps: 20, Sampler: Euler, Hires steps: 3", "Not brought over: Hires steps"),
@@ -99,7 +120,7 @@ def test_a_second_passes_size_gives_its_scale() -> None:
         "a fox\nSteps: 20, Sampler: DDIM, Seed: 1, Size: 64x96, Denoising strength: 0.5, Hires resize: 128x192, "
         "Hires upscaler: Lanczos"
     )
-    assert imported.recipe.passes == (Upscale(2.0, 0.5, "pixel-lanczos"),)
+    assert imported.recipe.passes == (Upscale(2.0, 0.5, "pixel-lanczos", steps=40),), "without their number all 20 run"
     assert imported.notes == ()
 
 
@@ -119,6 +140,8 @@ WHOLE = Recipe("a fox", seed=7, num_inference_steps=20, guidance_scale=4.0, sche
         replace(WHOLE, negative_prompt="a dog, ugly", noise="nv"),
         replace(WHOLE, scheduler="euler", sigmas="karras", variation_seed=3, variation_strength=0.5),
         replace(WHOLE, passes=(Upscale(2.0, 0.5),)),
+        replace(WHOLE, passes=(Upscale(2.0, 0.4, steps=10),)),
+        replace(WHOLE, clip_skip=1),
         replace(WHOLE, guidance=ClassifierFree(rescale=0.7)),
         replace(WHOLE, guidance=Projected()),
     ],

@@ -254,9 +254,16 @@ def test_an_output_that_cannot_be_written_is_found_before_the_model_is_even_look
 
 def test_a_web_uis_picture_is_drawn_with_what_could_be_brought(xattn: Xattn, model: Path, here: Path) -> None:
     texts = PngInfo()
-    texts.add_text("parameters", "a fox\nSteps: 3, Sampler: DDIM, CFG scale: 5, Seed: 4, Size: 64x64, Clip skip: 2")
+    texts.add_text(
+        "parameters", "a fox\nSteps: 3, Sampler: DDIM, CFG scale: 5, Seed: 4, Size: 64x64, Clip skip: 2, Eta: 1"
+    )
     Image.new("RGB", (8, 8)).save(here / "theirs.png", pnginfo=texts)
     done = xattn("generate", "theirs.png", "--model", model, "--out", "ours.png")
-    assert (done.code, done.err) == (0, "Not brought over: Clip skip.\n")
+    assert done.code == 0
+    assert [line.split(".")[0] for line in done.err.splitlines()] == [
+        "Clip skip 2 is brought as clip_skip=1",
+        "Not brought over: Eta",
+    ]
     recipe = read_recipe("ours.png")
     assert (recipe.prompt, recipe.seed, recipe.num_inference_steps, recipe.noise) == ("a fox", 4, 3, "nv")
+    assert recipe.clip_skip == 1
