@@ -8,9 +8,9 @@ when read; in the others EXIF (exif_text.py).
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines import recipe_json
 from pipelines.assets import INLINE_BYTES, AssetStore
@@ -72,8 +72,7 @@ def has_room(recipe: Recipe, path: str | Path) -> bool:
     """Whether a file of this name can hold the resolved recipe: a JPEG has 64 kB."""
     if not _is_jpeg(path):
         return True
-    text = _by_reference(recipe.portable()).to_json()
-    return len(write_exif("", {RECIPE_KEY: text})) <= JPEG_LIMIT
+    return len(write_exif("", {RECIPE_KEY: _recipe_text(recipe.portable(), inline=False)})) <= JPEG_LIMIT
 
 
 def save_picture(picture: Picture, path: str | Path, *, metadata: bool = True) -> Path:
@@ -148,18 +147,21 @@ def _written(picture: Picture, *, inline: bool = True) -> dict[str, str]:
     recipe = picture.recipe.portable()
     return {
         "parameters": infotext(recipe, f"xattn {__version__}"),
-        RECIPE_KEY: (recipe if inline else _by_reference(recipe)).to_json(),
+        RECIPE_KEY: _recipe_text(recipe, inline=inline),
         PROVENANCE_KEY: recipe_json.canonical(picture.provenance.document()),
     }
 
 
-def _by_reference(recipe: Recipe) -> Recipe:
-    return replace(
-        recipe,
-        init=None if recipe.init is None else replace(recipe.init, data=None),
-        mask=None if recipe.mask is None else replace(recipe.mask, data=None),
-        source=None if recipe.source is None else _by_reference(recipe.source),
-    )
+def _recipe_text(recipe: Recipe, *, inline: bool) -> str:
+    return recipe.to_json() if inline else recipe_json.canonical(_referring(recipe.document()))
+
+
+def _referring(document: Any) -> Any:
+    """A recipe's JSON that knows every picture in it by its sha256 alone: its own, its source's, its edits'."""
+    if isinstance(document, Mapping):
+        kept = {name: _referring(value) for name, value in document.items()}
+        return kept | {"data": None} if {"sha256", "data"} <= kept.keys() else kept
+    return [_referring(value) for value in document] if isinstance(document, list) else document
 
 
 def _is_jpeg(path: str | Path) -> bool:

@@ -16,9 +16,10 @@ from sd_parsers import ParserManager
 
 from pipelines.assets import Asset, AssetStore
 from pipelines.exif_text import BrokenExif, read_exif, write_exif
-from pipelines.metadata import file_bytes, read_any, read_provenance, read_recipe, save_picture
+from pipelines.metadata import check_room, file_bytes, read_any, read_provenance, read_recipe, save_picture
 from pipelines.provenance import Provenance
 from pipelines.recipe import ModelRef, Recipe
+from pipelines.techniques import PaintMap
 from xattn.errors import BadValue, CannotWrite
 
 RECIPE = Recipe(
@@ -110,6 +111,17 @@ def test_a_jpeg_refers_to_pictures_and_a_webp_holds_them(tmp_path: Path, monkeyp
         assert (recipe.init.data, recipe.source.init.data) == (kept, kept)
         assert recipe.hash == begun.recipe.hash
         assert AssetStore.default().get(recipe.init).data == init.data
+
+
+def test_painted_fields_do_not_fill_a_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XATTN_CACHE", str(tmp_path / "cache"))
+    fields = [Asset.from_field(np.random.default_rng(seed).random((200, 200))) for seed in (1, 2)]
+    painted = replace(RECIPE, edits=tuple(PaintMap("fox", field=field) for field in fields))
+    check_room(painted, tmp_path / "fox.jpg")
+    recipe = read_recipe(save_picture(Drawn(painted), tmp_path / "fox.jpg"))
+    assert recipe.hash == painted.hash
+    assert [asset.data for asset in recipe.assets] == [None, None]
+    assert [AssetStore.default().get(asset).data for asset in recipe.assets] == [field.data for field in fields]
 
 
 @pytest.mark.parametrize(
