@@ -5,15 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.pipeline import Pipeline
 from pipelines.recipe import Recipe
-from xattn.errors import UnknownWord
+from pipelines.techniques import NegPip, PaintMap, Regions, Reweight
+from pipelines.techniques.regions import Region
+from pipelines.techniques.values import Box
+from xattn.errors import Conflict, UnknownWord
 
 FOX = Recipe("a fox on purple", seed=7, num_inference_steps=2, guidance_scale=5.0, width=64, height=96)
+LEFT = Box(0.0, 0.0, 0.6, 1.0)
+
+
+def furthest(one: Image.Image, other: Image.Image) -> int:
+    """The largest difference of two pictures, in levels of 255."""
+    return int(np.abs(np.asarray(one).astype(np.int16) - np.asarray(other)).max())
 
 
 def test_the_kernels_told_are_the_kernels_run(pipe: Pipeline) -> None:
@@ -36,6 +47,40 @@ def test_the_cost_told_is_what_torch_counts(folder: Path, prompt: str) -> None:
         explicit.model.unet(torch.zeros(rows, 4, 12, 8), 1.0, context)
     counted = counter.get_flop_counts()["Global"]
     assert told.flops == sum(flops for op, flops in counted.items() if str(op) == "aten.bmm")
+
+
+def test_edits_that_commute_are_told_and_do(pipe: Pipeline) -> None:
+    more, negated = Reweight("fox", 2.0), NegPip("purple", 3.0)
+    (sentence,) = pipe.explain(FOX, edits=(more, negated)).commuting
+    assert "fox" in sentence
+    assert "purple" in sentence
+    assert f"Commute: {sentence}" in str(pipe.explain(FOX, edits=(more, negated)))
+    assert furthest(pipe(FOX, edits=(more, negated)).image, pipe(FOX, edits=(negated, more)).image) <= 1
+    painted = PaintMap("fox", op="set", field=LEFT, amount=0.5, relative=False)
+    assert pipe.explain(FOX, edits=(painted, more)).commuting == ()
+    assert furthest(pipe(FOX, edits=(painted, more)).image, pipe(FOX, edits=(more, painted)).image) > 2
+
+
+def test_edits_that_conflict_are_told_beside_the_plan_without_them(pipe: Pipeline) -> None:
+    edits = (PaintMap("fox", op="set", field=LEFT), PaintMap("fox", op="set", amount=9.0))
+    told = pipe.explain(FOX, edits=edits)
+    with pytest.raises(Conflict) as raised:
+        pipe.stream(FOX, edits=edits)
+    assert told.conflicts == (str(raised.value),)
+    assert f"Conflict: {raised.value}" in str(told)
+    assert [one.lanes for one in told.sites] == [one.lanes for one in pipe.explain(FOX).sites]
+
+
+def test_the_cost_told_of_an_edited_run_is_what_torch_counts(folder: Path) -> None:
+    explicit = Pipeline.from_pretrained(folder, backend="explicit")
+    soft = Regions((Region("a dog", LEFT), Region("a house", LEFT)), hard=False)
+    told = explicit.explain(FOX, edits=(soft,))
+    assert told.flops > explicit.explain(FOX).flops
+    assert any(one.lanes > 2 * one.site.heads for one in told.sites)
+    with FlopCounterMode(display=False) as counter:
+        explicit(FOX, edits=(soft,))
+    counted = counter.get_flop_counts()["UNet"]
+    assert 2 * told.flops == sum(flops for op, flops in counted.items() if str(op) == "aten.bmm")
 
 
 def test_each_grid_is_the_one_the_site_has(pipe: Pipeline) -> None:

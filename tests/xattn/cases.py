@@ -39,8 +39,8 @@ def laid_out(program: Program, taps: Sequence[Tensor], rows: int) -> Tensor | No
 class Cases:
     """Draws numbers from one seed; hypothesis draws the structure."""
 
-    def __init__(self, draw: st.DrawFn, plain: str | None = None) -> None:
-        self.draw = draw
+    def __init__(self, draw: st.DrawFn, plain: str | None = None, *, kept: bool = False) -> None:
+        self.draw, self.kept = draw, kept
         self.generator = torch.Generator().manual_seed(draw(seeds))
         self.rows = draw(st.integers(1, 3))
         self.kv_heads = draw(st.integers(1, 2))
@@ -48,16 +48,18 @@ class Cases:
         self.places = draw(st.integers(1, 6))
         self.plain = plain or draw(st.sampled_from(["text", "text", "self"]))
         self.tokens = {"text": draw(st.integers(2, 7)), "image:0": draw(st.integers(1, 4))}
-        self.width = self.places if self.plain == "self" else self.tokens["text"]
+        self.head_dim, self.value_dim = draw(st.integers(1, 5)), draw(st.integers(1, 5))
         self.space = Space(self.rows, self.heads, self.places, self.plain, self.tokens, dtype=torch.float64)
+        self.sources: list[str | None] = [None]  # whose tokens parts may mean: added ones once they take part
+        self.keys: str | None = None
+        self.width = self.space.width(self.plain)
 
     def problem(self) -> Problem:
-        head_dim, value_dim = self.draw(st.integers(1, 5)), self.draw(st.integers(1, 5))
-        query = self.noise(self.rows, self.heads, self.places, head_dim)
+        query = self.noise(self.rows, self.heads, self.places, self.head_dim)
         sources = {
             name: (
-                self.noise(self.rows, self.kv_heads, k, head_dim),
-                self.noise(self.rows, self.kv_heads, k, value_dim),
+                self.noise(self.rows, self.kv_heads, k, self.head_dim),
+                self.noise(self.rows, self.kv_heads, k, self.value_dim),
             )
             for name, k in {**self.tokens, "self": self.places}.items()
         }
@@ -88,6 +90,8 @@ class Cases:
         return (count, *shape) if self.draw(st.booleans()) else shape
 
     def part(self) -> p.Part:
+        self.keys = self.draw(st.sampled_from(self.sources))
+        self.width = self.space.width(self.keys or self.plain)
         on = self.on()
         return getattr(self, f"_{self.draw(st.sampled_from(KINDS))}")(on)
 
@@ -102,23 +106,23 @@ class Cases:
         return self.positive(*self.maybe_per_lane(on, self.places))
 
     def _bias(self, on: Lanes) -> p.Part:
-        return p.Bias(self._field(on) - 0.7, self.noise(*self.maybe_per_lane(on, self.width)), on)
+        return p.Bias(self._field(on) - 0.7, self.noise(*self.maybe_per_lane(on, self.width)), on, self.keys)
 
     def _ranged(self, on: Lanes) -> p.Part:
-        return p.Bias(lambda low, high: high - 0.5 * low, self.noise(self.width), on)
+        return p.Bias(lambda low, high: high - 0.5 * low, self.noise(self.width), on, self.keys)
 
     def _kscale(self, on: Lanes) -> p.Part:
-        return p.KeyScale(self.positive(*self.maybe_per_lane(on, self.width)), on)
+        return p.KeyScale(self.positive(*self.maybe_per_lane(on, self.width)), on, self.keys)
 
     def _transform(self, on: Lanes) -> p.Part:
-        return p.QueryTransform(lambda query: query.roll(1, dims=1) * 0.5, on)
+        return p.QueryTransform(lambda query: query.roll(1, dims=1) * 0.5, on, self.keys)
 
     def _diagonal(self, on: Lanes) -> p.Part:
         columns = self.columns()
-        return p.TokenDiagonal(columns, self.noise(*self.maybe_per_lane(on, len(columns))), on)
+        return p.TokenDiagonal(columns, self.noise(*self.maybe_per_lane(on, len(columns))), on, self.keys)
 
     def _map(self, on: Lanes) -> p.Part:
-        return p.TokenMap(self.noise(*self.maybe_per_lane(on, self.width, self.width)), on)
+        return p.TokenMap(self.noise(*self.maybe_per_lane(on, self.width, self.width)), on, self.keys)
 
     def _left(self, on: Lanes) -> p.Part:
         field = self._field(on) - 0.5
@@ -134,39 +138,41 @@ class Cases:
         alpha = self.draw(st.sampled_from(["soft", "hard", "full"]))
         some = self.positive(*self.maybe_per_lane(on, self.width))
         some = some if alpha == "soft" else (some > 0.7).double()
-        return p.Mix(self._source(on), matrix, 1.0 if alpha == "full" else some, on)
+        return p.Mix(self._source(on), matrix, 1.0 if alpha == "full" else some, on, self.keys)
 
     def _route(self, on: Lanes) -> p.Part:
-        return p.Route(self._source(on) if self.draw(st.booleans()) else None, self._source(on), on)
+        return p.Route(self._source(on) if self.draw(st.booleans()) else None, self._source(on), on, self.keys)
 
     def _set(self, on: Lanes) -> p.Part:
-        return p.SetMap(self.columns(), self._field(on), self.draw(st.booleans()), on=on)
+        return p.SetMap(self.columns(), self._field(on), self.draw(st.booleans()), on=on, keys=self.keys)
 
     def _set_others(self, on: Lanes) -> p.Part:
         if self.width < 3:
             return self._gain(on)  # there are no others
-        return p.SetMap(self.columns(), self._field(on) / 2, self.draw(st.booleans()), renormalise=True, on=on)
+        return p.SetMap(self.columns(), self._field(on) / 2, self.draw(st.booleans()), True, on, self.keys)
 
     def _gain(self, on: Lanes) -> p.Part:
-        return p.GainMap(self.columns(), self._field(on), self.draw(st.booleans()), on)
+        return p.GainMap(self.columns(), self._field(on), self.draw(st.booleans()), on, self.keys)
 
     def _move(self, on: Lanes) -> p.Part:
-        return p.MoveMap(self.columns(), lambda columns: columns.roll(1, dims=1) * 0.7, on)
+        return p.MoveMap(self.columns(), lambda columns: columns.roll(1, dims=1) * 0.7, on, self.keys)
 
     def _move_others(self, on: Lanes) -> p.Part:
         if self.width < 3:
             return self._gain(on)  # there are no others
-        return p.MoveMap(self.columns(), lambda columns: columns.roll(1, dims=1) * 0.5, on, renormalise=True)
+        return p.MoveMap(self.columns(), lambda columns: columns.roll(1, dims=1) * 0.5, on, self.keys, renormalise=True)
 
     def _gate(self, on: Lanes) -> p.Part:
         return p.Gate(self.noise(*self.maybe_per_lane(on)), on)
 
     def _replace(self, on: Lanes) -> p.Part:
+        if self.kept and self.draw(st.booleans()):
+            return p.Replace(self.noise(self._count(on), self.places, self.value_dim), on)
         return p.Replace("identity" if self.plain == "self" else lambda probs: probs**2, on)
 
     def _watch(self, on: Lanes) -> p.Part:
         at = self.draw(st.sampled_from(["model", "edited", "here"]))
-        return p.Watch(self.noise(self.width, self.draw(st.integers(1, 3))), at, on)
+        return p.Watch(self.noise(self.width, self.draw(st.integers(1, 3))), at, on, self.keys)
 
 
 KINDS = (
@@ -176,17 +182,23 @@ KINDS = (
 
 
 @st.composite
-def programs(draw: st.DrawFn, most: int = 5) -> tuple[Problem, Space, list[p.Part]]:
-    """A problem and a list of parts that do not conflict: those that would are left out."""
-    cases = Cases(draw)
+def programs(draw: st.DrawFn, most: int = 5, *, kept: bool = False) -> tuple[Problem, Space, list[p.Part]]:
+    """A problem and a list of parts that do not conflict: those that would are left out.
+
+    kept: with outputs kept from before among them, of which nothing can be read
+    """
+    cases = Cases(draw, kept=kept)
     chosen: list[p.Part] = []
     for _ in range(draw(st.integers(1, most))):
         part = cases.part()
         if isinstance(part, p.GainMap) and part.renormalise:
-            part = p.Bias(part.field.log(), cases.space.one_hot(part.columns, cases.plain).sum(0), part.on)
+            tokens = cases.space.one_hot(part.columns, part.keys or cases.plain).sum(0)
+            part = p.Bias(part.field.log(), tokens, part.on, part.keys)
         try:
             check([q for q in [*chosen, part] if not changes_nothing(q, cases.space)], cases.space)
         except Conflict:
             continue
         chosen.append(part)
+        if isinstance(part, p.AddSource):
+            cases.sources = [None, part.keys]
     return cases.problem(), cases.space, chosen

@@ -26,7 +26,7 @@ def ours(problem: Problem, space: Space, parts: list[Part], backend: str) -> tup
 
 @pytest.mark.parametrize("backend", ["sdpa", "tiled", "explicit"])
 @quick
-@given(case=programs())
+@given(case=programs(kept=True))
 def test_a_random_program_agrees_with_the_materialised_form(backend: str, case: Case) -> None:
     problem, space, parts = case
     output, taps = ours(problem, space, parts, backend)
