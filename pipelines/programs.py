@@ -332,11 +332,12 @@ class Programs:
     def _rehearse(self) -> None:
         """Compose everything once, so that what cannot be is told now; live maps are taken as empty for that."""
         states = [self._state(index) for index in range(self._setting.steps)]
+        acts = [[self._readings[i], *(self._open(e, i) for e in self._edits.values())] for i in range(len(states))]
         for index, state in enumerate(states):
             if index and state == states[index - 1]:
                 continue
+            begins = index < 2 or acts[index] != acts[index - 1] or index - self._running.guided.start in (0, 1)
             for kind in dict.fromkeys(self._kinds.values()):
-                begins = index < 2 or index - self._running.guided.start in (0, 1)
                 if begins or not self._moving.intersection(kind.edits):
                     self._program(kind, index)
         for kind, known in self._made.items():

@@ -36,8 +36,8 @@ class Blend:
 class Target:
     """One edited picture; steps are ranges of step numbers from 0.
 
-    mapper: [K, K] from the source's columns to the target's. alpha: [K], 1 where the mapped map is taken, 0 where the
-    target's own is. scale: [K]
+    mapper: [K, K] from the source's columns to the target's. alpha: [K] or [steps, K], 1 where the mapped map is taken,
+    0 where the target's own is. scale: [K]
     """
 
     prompt: str
@@ -49,6 +49,7 @@ class Target:
     inject: range = range(0)
     inject_at_most: int = 10**9
     blend: Blend | None = None
+    heads: list[int] | None = None  # in which heads maps are taken over; None is all
 
 
 @dataclass
@@ -66,10 +67,12 @@ class Control:
         """The conditional half [images, heads, N, K], the source first; never renormalised."""
         result = cond.clone()
         for place, target in enumerate(self.targets, 1):
+            some = slice(None) if target.heads is None else target.heads
             if not cross and self.step in target.inject and cond.shape[2] <= target.inject_at_most:
-                result[place] = cond[0]
+                result[place, some] = cond[0, some]
             if cross and target.mapper is not None and target.alpha is not None and self.step in target.cross:
-                result[place] = (cond[0] @ target.mapper) * target.alpha + cond[place] * (1 - target.alpha)
+                alpha = target.alpha if target.alpha.ndim == 1 else target.alpha[self.step]
+                result[place, some] = (cond[0, some] @ target.mapper) * alpha + cond[place, some] * (1 - alpha)
             if cross and target.scale is not None and self.step in target.scale_steps:
                 result[place] = result[place] * target.scale
         if cross:

@@ -116,6 +116,35 @@ def test_replace_by_pairs_and_with_words_of_its_own(tiny: Both) -> None:
     tiny.agree("a fox and a cat", Target(target, mapper, alpha, CROSS), edits)
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_replace_gives_words_steps_of_their_own(tiny: Both, published: bool) -> None:
+    mapper, alpha = tiny.reference.mapper(FOX, DOG, SAME)
+    table = alpha.repeat(STEPS, 1)
+    table[8:] = 0
+    table[:, 2], table[:, 4] = 0, 0
+    table[: int(0.35 * (STEPS + 1)) if published else 4, 2] = 1
+    table[5:, 4] = 1
+    edit = Replace(published=published, word_steps=(("dog", (0.0, 0.35)), ("purple", (0.5, 1.0))))
+    tiny.agree(FOX, Target(DOG, mapper, table, ALL), [edit])
+
+
+def test_refine_gives_words_steps_of_their_own(tiny: Both) -> None:
+    target = "a red fox on purple"
+    mapper, alpha = tiny.reference.mapper(FOX, target, {0: 0, 2: 1, 3: 2, 4: 3}, end=False)
+    table = alpha.repeat(STEPS, 1)
+    table[8:] = 0
+    table[:, 3] = 0
+    table[1:3, 3] = 1
+    tiny.agree(FOX, Target(target, mapper, table, ALL), [Refine(word_steps=(("fox", (2, 3)),))])
+
+
+def test_replace_and_inject_in_some_heads_only(tiny: Both) -> None:
+    mapper, alpha = tiny.reference.mapper(FOX, DOG, SAME)
+    target = Target(DOG, mapper, alpha, CROSS, inject=SELF, heads=[1, 3])
+    edits = [Replace(window=Window((0.0, 0.8), heads=(1, 3))), Inject(window=Window((0.0, 0.4), heads=(1, 3)))]
+    tiny.agree(FOX, target, edits)
+
+
 def test_refine(tiny: Both) -> None:
     target = "a red fox on purple"
     mapper, alpha = tiny.reference.mapper(FOX, target, {0: 0, 2: 1, 3: 2, 4: 3}, end=False)
