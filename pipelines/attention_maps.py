@@ -31,6 +31,7 @@ class Made:
     heads: most that a layer has; sites: the layers that were read, kept apart or not
     sigmas: standard deviation of the noise before each step, the picture's being 1
     tokens: the columns of the text that each word has, at the first step that says it
+    edited: whether edits acted on the picture: no share passes 1 where none did, but where a coarse map was enlarged
     """
 
     measure: str
@@ -41,6 +42,7 @@ class Made:
     sites: tuple[str, ...] = ()
     sigmas: tuple[float, ...] = ()
     tokens: tuple[tuple[int, ...], ...] = ()
+    edited: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -261,6 +263,7 @@ class AttentionMaps:
             "reduce": self.made.reduce,
             "rows": self.made.role,
             "at": self.made.at,
+            "edited": self.made.edited,
             "sites": self.made.sites,
             "sigmas": self.made.sigmas,
             "tokens": self.made.tokens,

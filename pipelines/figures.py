@@ -30,6 +30,14 @@ MOST = 10
 """Panels beside each other; of more steps so many are shown, evenly spread, the first and the last among them."""
 _ACROSS = 6
 """Panels of a row where words follow each other: a sheet of a long prompt stays one that fits a screen."""
+_LINE = 14
+"""Pixels of a line of small letters: what a bar takes at least."""
+OWN_SCALE = Bar("least", "most", "attention, each map on its own scale")
+_SHARES = {
+    "mean": "share of a place's attention",
+    "sum": "sum of shares of a place's attention",
+    "daam": "sum over steps of the share of a place's attention",
+}
 
 
 def overlay(
@@ -77,13 +85,13 @@ def contact_sheet(
     if by is not None:
         return _by_axis(image, maps, chosen, by, scale)
     heats = [maps[word] for word in chosen]
-    between = _shared(heats) if scale == "shared" else None
+    between = shared_range(maps, heats) if scale == "shared" else None
     panels = [Panel(title or "picture", image.convert("RGB"))]
     panels += [
         Panel(label(word), _laid_over(image, heat, between, 320)) for word, heat in zip(chosen, heats, strict=True)
     ]
     rows = [Row(tuple(panels[start : start + _ACROSS])) for start in range(0, len(panels), _ACROSS)]
-    return sheet(rows, _bar(between), indent=1)
+    return sheet(rows, _bar(between, maps), indent=1)
 
 
 def where_sheet(image: Image.Image, where: Where) -> Image.Image:
@@ -93,8 +101,9 @@ def where_sheet(image: Image.Image, where: Where) -> Image.Image:
     panels = [Panel(label(where.place), marked)]
     if where.looks is not None:
         panels.append(Panel("looks at", _marked(_laid_over(image, where.looks, None, side), where)))
-    panels.append(Panel("words' shares", _shares(where, (side, marked.height))))
-    return sheet([Row(tuple(panels))], None if where.looks is None else _bar(None), side=side, indent=1)
+    # a wide picture is low, and every share needs a line
+    panels.append(Panel("words' shares", _shares(where, (side, max(marked.height, 3 * side // 4)))))
+    return sheet([Row(tuple(panels))], None if where.looks is None else OWN_SCALE, side=side, indent=1)
 
 
 def write_figure(image: Image.Image, path: str | Path) -> Path:
@@ -134,7 +143,7 @@ def _by_axis(image: Image.Image, maps: AttentionMaps, words: Sequence[Asked], by
             names = _names(maps, by)
             made.append((label(word), _spread([(n, m[word]) for n, m in zip(names, maps.along(by), strict=True)])))
     heats = [heat for _, row in made for _, heat in row if heat is not None]
-    between = _shared(heats) if scale == "shared" else None
+    between = shared_range(maps, heats) if scale == "shared" else None
     side = 160 if max(len(row) for _, row in made) <= 6 else 120
     rows = []
     for number, (name, row) in enumerate(made):
@@ -144,7 +153,7 @@ def _by_axis(image: Image.Image, maps: AttentionMaps, words: Sequence[Asked], by
             for title, heat in row
         ]
         rows.append(Row(tuple(panels), name))
-    return sheet(rows, _bar(between), side=side, indent=1)
+    return sheet(rows, _bar(between, maps), side=side, indent=1)
 
 
 def _heads(maps: AttentionMaps, word: Asked, most: int) -> list[Titled]:
@@ -168,14 +177,24 @@ def _spread(every: list[Titled]) -> list[Titled]:
     return [every[round(place * (len(every) - 1) / (MOST - 1))] for place in range(MOST)]
 
 
-def _shared(heats: Sequence[NDArray[np.float32]]) -> Range:
-    return 0.0, max(float(heat.max()) for heat in heats)
+def shared_range(maps: AttentionMaps, heats: Sequence[NDArray[np.float32]]) -> Range:
+    """What is drawn coldest and warmest where some of these maps share a scale: nothing, and the greatest of all.
+
+    A share passes 1 where an edit has raised it. Elsewhere it is the overshoot of a coarse map that was enlarged, which
+    the numbers keep, and which is drawn as 1. Edits may also turn a word round: then the coldest is the least of all.
+    """
+    low, high = min(0.0, *(float(heat.min()) for heat in heats)), max(float(heat.max()) for heat in heats)
+    raised = maps.made.reduce != "mean" or (maps.made.edited and maps.made.at == "edited")
+    return low, high if raised else min(high, 1.0)
 
 
-def _bar(between: Range | None) -> Bar:
+def _bar(between: Range | None, maps: AttentionMaps) -> Bar:
     if between is None:
-        return Bar("least", "most", "attention, each map on its own scale")
-    return Bar("0", f"{between[1]:.2g}", "share of a place's attention, one scale for all")
+        return OWN_SCALE
+    low, high = between
+    over = maps.made.reduce == "mean" and high > 1
+    note = f"{_SHARES[maps.made.reduce]}{'; over 1 by edits or enlarging' if over else ', one scale for all'}"
+    return Bar(f"{low:.2g}" if low else "0", f"{high:.2g}", note)
 
 
 def _laid_over(image: Image.Image, heat: NDArray[np.float32], between: Range | None, side: int) -> Image.Image:
@@ -198,9 +217,9 @@ def _marked(image: Image.Image, where: Where) -> Image.Image:
 
 
 def _shares(where: Where, size: tuple[int, int]) -> Image.Image:
-    """Bars of a place's shares, the words first."""
-    told = [(label(word), share, INK) for word, share in where.words]
-    told += [(name, share, QUIET) for name in REST if (share := getattr(where, name)) is not None]
+    """Bars of a place's shares, the words first; of more than there is room for the greatest, and the others' sum."""
+    rest = [(name, share, QUIET) for name in REST if (share := getattr(where, name)) is not None]
+    told = [*greatest(where, size[1] // _LINE - len(rest)), *rest]
     made = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(made)
     high = min(34, size[1] // max(1, len(told)))
@@ -220,3 +239,14 @@ def _shares(where: Where, size: tuple[int, int]) -> Image.Image:
         draw.rectangle((left, middle - tall, left + room * abs(share) / most, middle + tall), fill=fill)
         draw.text((size[0], middle), f"{100 * share:.1f} %", fill=color, font=font, anchor="rm")
     return made
+
+
+def greatest(where: Where, room: int) -> list[tuple[str, float, tuple[int, int, int]]]:
+    """A place's words in so many lines, in their order."""
+    words = where.words
+    if len(words) <= room:
+        return [(label(word), share, INK) for word, share in words]
+    ranked = sorted(range(len(words)), key=lambda place: -abs(words[place][1]))
+    kept, left = sorted(ranked[: room - 1]), ranked[room - 1 :]
+    told = [(label(words[place][0]), words[place][1], INK) for place in kept]
+    return [*told, (f"{len(left)} other words", sum(words[place][1] for place in left), QUIET)]

@@ -8,7 +8,7 @@ and they are added up as they come, so memory grows with what is asked for and, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +44,7 @@ class Recorder:
 
     ledgers: by row of the batch, what its prompt says at each step of the first pass, or once where nothing changes
     latent: (height, width) of the last pass: the words of all passes are the same, and so is the shape of the picture
+    edited: the rows of pictures that have edits
     Raises UnknownWord, BadValue.
     """
 
@@ -53,9 +54,11 @@ class Recorder:
         ledgers: Mapping[int, tuple[Ledger, ...]],
         sites: Sequence[AttentionSite],
         latent: tuple[int, int],
+        edited: Collection[int] = (),
     ) -> None:
         capture.check_sites(sites)
         self._capture, self._sites, self._latent = capture, tuple(sites), latent
+        self._edited = frozenset(edited)
         self._sigmas: dict[int, tuple[float, ...]] = {}
         self._watched = [self._begin(row, said) for row, said in ledgers.items()]
 
@@ -206,6 +209,7 @@ class Recorder:
             sites=tuple(site.name for site in sites),
             sigmas=tuple(sigma for before in sorted(self._sigmas) for sigma in self._sigmas[before]),
             tokens=watched.tokens if cross else (),
+            edited=watched.row in self._edited,
         )
 
 

@@ -138,7 +138,8 @@ def prepare(model: Model, batch: Batch, capture: Capture | None) -> Run:
         watching: tuple[Sequence[Watcher], Sequence[RowWatcher]] = ((), ())
         if capture is not None:
             seen = {row: ledgers[row] for row in _watched(capture, batch, rows, guided=any(map(len, guided)))}
-            recorder = recorder or Recorder(capture, seen, model.unet.sites, _cells(passes[-1][0], model))
+            edited = [row for row in seen if any(edit.enabled for edit in recipes[rows[row].image].edits)]
+            recorder = recorder or Recorder(capture, seen, model.unet.sites, _cells(passes[-1][0], model), edited)
             probed, probes = probe_sources(capture, len(rows), chunks, model.text)
             further = (*further, *probed)
             watching = recorder.watchers(seen, WatchedPass(before, latent, scheduler.sigmas, chunks * length, probes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,6 +15,10 @@ INK, PAPER, QUIET, LINE = (28, 28, 32), (255, 255, 255), (112, 112, 122), (228, 
 GAP, MARGIN = 20, 24
 _LARGE, _SMALL = 22, 14
 _BAR = (180, 10)
+_FURTHER = (19, 27)
+"""Pixels of a title's second line and third, small and large."""
+_LINES = 3
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,38 +69,48 @@ def sheet(rows: Sequence[Row], bar: Bar | None = None, *, side: int = 320, inden
     names = max((ruler.textlength(row.name, font=large) for row in fit), default=0.0)
     left = MARGIN + (min(round(names), 220) + GAP if names else 0)
     gap = GAP if side > 200 else 8
-    heights = [cell[1] + (_title_height(side) if any(p.title for p in row.panels) else 0) for row in fit]
+    titles = [[broken(panel.title, large, cell[0], ruler) for panel in row.panels] for row in fit]
+    heights = [cell[1] + _titles_height(side, max(map(len, some))) for some in titles]
     across = max(len(row.panels) for row in fit)
     width = left + across * cell[0] + (across - 1) * gap + MARGIN
     height = 2 * MARGIN + sum(heights) + gap * (len(fit) - 1) + (34 if bar else 0)
     made = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(made)
     top = MARGIN
-    for row, tall in zip(fit, heights, strict=True):
+    for row, lines, tall in zip(fit, titles, heights, strict=True):
         down = top + tall - cell[1]
         if row.name:
             name = shortened(row.name, large, 220, draw)
             draw.text((MARGIN, down + cell[1] // 2), name, fill=INK, font=large, anchor="lm")
         for place, panel in enumerate(row.panels):
             at = left + place * (cell[0] + gap)
-            if panel.title:
-                draw.text((at, top), shortened(panel.title, large, cell[0], draw), fill=INK, font=large)
+            for number, line in enumerate(lines[place]):
+                draw.text((at, top + number * _FURTHER[side > 200]), line, fill=INK, font=large)
             if panel.image is not None:
                 made.paste(panel.image, (at, down))
         top += tall + gap
     if bar is not None:
-        _draw_bar(made, draw, small, bar, (left + indent * (cell[0] + gap), height - MARGIN - _BAR[1]))
+        under = left + indent * (cell[0] + gap)
+        room = width - MARGIN - _bar_width(draw, small, bar)
+        # further left where its note would not fit: a bar without one says nothing
+        at = next((start for start in (under, left, MARGIN) if start <= room), under)
+        _draw_bar(made, draw, small, bar, (at, height - MARGIN - _BAR[1]))
     return made
 
 
-def _title_height(side: int) -> int:
-    return 40 if side > 200 else 26
+def _titles_height(side: int, lines: int) -> int:
+    return ((40 if side > 200 else 26) + (lines - 1) * _FURTHER[side > 200]) if lines else 0
+
+
+def _bar_width(draw: ImageDraw.ImageDraw, font: Font, bar: Bar) -> int:
+    words = sum(draw.textlength(text, font=font) for text in (bar.low, bar.high, bar.note))
+    return ceil(words) + 8 + _BAR[0] + 8 + 18
 
 
 def _draw_bar(
     made: Image.Image,
     draw: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: Font,
     bar: Bar,
     at: tuple[int, int],
 ) -> None:
@@ -115,9 +130,20 @@ def _draw_bar(
         draw.text((left, middle), bar.note, fill=QUIET, font=font, anchor="lm")
 
 
-def shortened(
-    text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float, draw: ImageDraw.ImageDraw
-) -> str:
+def broken(text: str, font: Font, width: float, draw: ImageDraw.ImageDraw) -> list[str]:
+    """The text in up to three lines, broken between words; the last one is cut where there is more."""
+    lines: list[str] = []
+    words = text.split()
+    while words and len(lines) < _LINES - 1:
+        count = 1
+        while count < len(words) and draw.textlength(" ".join(words[: count + 1]), font=font) <= width:
+            count += 1
+        lines.append(shortened(" ".join(words[:count]), font, width, draw))
+        words = words[count:]
+    return [*lines, shortened(" ".join(words), font, width, draw)] if words else lines
+
+
+def shortened(text: str, font: Font, width: float, draw: ImageDraw.ImageDraw) -> str:
     """The text in one line, cut with an ellipsis where it is wider than its place."""
     text = " ".join(text.split())  # Pillow measures no text of several lines
     if draw.textlength(text, font=font) <= width:

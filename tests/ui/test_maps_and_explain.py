@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.figures import overlay
 from tests.ui.conftest import Xattn
 
 
@@ -54,6 +55,19 @@ def test_maps_keep_any_axis_apart(xattn: Xattn, model: Path, here: Path, by: str
     about = json.loads((here / "m" / "maps.json").read_text())
     assert bool(about["layers"]) == (by in ("layer", "head"))
     assert bool(about["resolutions"]) == (by == "resolution")
+
+
+def test_a_shared_scale_is_that_of_each_words_overlay_too(xattn: Xattn, model: Path, here: Path) -> None:
+    for scale in ("each", "shared"):
+        arguments = ("--words", "a,fox", "--scale", scale, "--seed", "1", "--model", model, "--out", scale)
+        assert xattn("maps", "a fox", *arguments).code == 0
+    seen = {word: np.load(here / "shared" / f"{word}.npy").squeeze() for word in ("a", "fox")}
+    most = max(values.max() for values in seen.values())
+    with Image.open(here / "shared" / "picture.png") as picture:
+        for word, values in seen.items():
+            for scale, between in (("each", None), ("shared", (0.0, float(most)))):
+                with Image.open(here / scale / f"{word}-overlay.png") as drawn:
+                    assert drawn.tobytes() == overlay(picture.convert("RGB"), values, between=between).tobytes()
 
 
 def test_a_place_is_told_and_drawn(xattn: Xattn, model: Path, here: Path) -> None:

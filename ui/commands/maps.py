@@ -177,12 +177,14 @@ def _write(
     folder: Path, image: Image, seen: AttentionMaps, title: str, by: str | None, scale: str, *, pdf: bool
 ) -> Path:
     """Everything but the picture; returns the sheet."""
-    from pipelines.figures import contact_sheet, overlay, where_sheet, write_figure
+    from pipelines.figures import contact_sheet, overlay, shared_range, where_sheet, write_figure
 
     make_folder(folder)
     seen.save(folder)
-    for word in seen.words:
-        write_figure(overlay(image, seen[word]), folder / f"{seen.file_name(word)}-overlay.png")
+    heats = [seen[word] for word in seen.words]
+    between = shared_range(seen, heats) if scale == "shared" else None
+    for word, heat in zip(seen.words, heats, strict=True):
+        write_figure(overlay(image, heat, between=between), folder / f"{seen.file_name(word)}-overlay.png")
     places = () if seen.places is None else seen.places.words
     for number, place in enumerate(places, 1):
         told = seen.where(*place)  # type: ignore[misc]  # the command line knows points only
