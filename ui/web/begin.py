@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from PIL import Image, ImageChops
 
 from pipelines.assets import Asset
+from pipelines.assets import opened as decoded
 from ui.web.limits import Limits
 from ui.web.views import data_url
 from xattn.errors import BadValue
@@ -28,15 +29,8 @@ def read_picture(data: object, limits: Limits) -> Asset:
 
 
 def opened(asset: Asset) -> Image.Image:
-    """Its pixels. Raises BadValue where they are broken."""
-    if asset.data is None:
-        raise BadValue("picture", asset.sha256, "a picture with its bytes")
-    try:
-        with Image.open(io.BytesIO(asset.data)) as image:
-            image.load()
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadValue("picture", f"{len(asset.data)} bytes", "a whole picture", "The file is broken") from error
+    """Its pixels, upright. Raises BadValue where they are broken."""
+    return decoded("picture", asset).convert("RGB")
 
 
 def thumbnail(asset: Asset, side: int = 160) -> str:

@@ -131,7 +131,10 @@ class KeepEvents:
             gr.Button(visible=bool(rest)),
             form.seed != "",
             {"text": "Its settings are back." if not notes else "Its settings are back, but:", "notes": notes},
-            status("idle", "Settings are back: Draw makes the picture again."),
+            status(
+                "idle",
+                "Settings are back, but not all: see Keep." if notes else "Settings are back: Draw makes it again.",
+            ),
             edits,
             DROPPED if edits or recipe.source is not None else None,
             recipe.prompt,

@@ -14,13 +14,14 @@ from xattn.errors import BadValue
 if TYPE_CHECKING:
     from pipelines.assets import Asset
     from pipelines.recipe import Recipe
+    from pipelines.techniques import Edit
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of a request and of what a session keeps.
 
-    prompt: characters of a prompt, and of a negative one
+    prompt: characters of a prompt, of a negative one, and of all that the regions of a recipe have
     count: pictures of one request
     pixels: width × height × count × steps, over the passes too: what a run costs
     picture_pixels: of a picture that is given (to begin with, or dropped), before it is decoded
@@ -74,10 +75,10 @@ class Limits:
                 continue
             self.check_text("prompt", one.prompt)
             self.check_text("negative_prompt", one.negative_prompt)
+            self.check_edits(one.edits)
+            self._check_texts(one.edits)
             for asset in one.assets:
                 self.check_picture(asset)
-        if len(recipe.edits) > self.edits:
-            raise BadValue("edits", f"a list of {len(recipe.edits)}", f"at most {self.edits} long", "Remove some")
         cost = self.check_count(count) * (_cost(recipe) + (0 if recipe.source is None else _cost(recipe.source)))
         if cost > self.pixels:
             raise BadValue(
@@ -86,6 +87,13 @@ class Limits:
                 f"at most {self.pixels / 1e6:.0f} million here",
                 "Ask for a smaller size, fewer pictures or fewer steps",
             )
+
+    def _check_texts(self, edits: Sequence[Edit]) -> None:
+        """The prompts that edits bring, those of regions, together. Raises BadValue."""
+        long = sum(len(text or "") for edit in edits for group in edit.texts for text in group)
+        if long > self.prompt:
+            got = f"{long} characters long together"
+            raise BadValue("prompts of regions", got, f"at most {self.prompt} characters", "Shorten them")
 
     def check_picture(self, asset: Asset) -> None:
         """By its header alone, before it is decoded. Raises BadValue."""

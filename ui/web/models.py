@@ -98,7 +98,10 @@ class Models:
             try:
                 self.get(self.default)
             except Exception as error:  # noqa: BLE001  told on the page, and logged
-                self._failed = str(error)
+                known = isinstance(error, XattnError)
+                self._failed = (
+                    str(error) if known else f"The model {self.default} could not be loaded; the log says why."
+                )
                 _log.exception("The model %s could not be loaded", self.default)
 
         thread = threading.Thread(target=load, name="xattn-load", daemon=True)

@@ -147,7 +147,7 @@ class Studio:
             worker = _Worker(pipe, recipe, ticket.cancel)
             for step, result, preview in worker.events():
                 if result is None:
-                    left = worker.left(step) * (1 + len(recipes) - number)
+                    left = worker.left(step, len(recipes) - number)
                     yield Drawing(
                         step,
                         worker.steps,
@@ -192,9 +192,9 @@ class _Worker:
         self._began = time.monotonic()
         self._done = False
 
-    def left(self, step: int) -> float:
-        """Seconds until the picture is done."""
-        return (time.monotonic() - self._began) / max(step, 1) * (self.steps - step)
+    def left(self, step: int, more: int = 0) -> float:
+        """Seconds until the picture is done, and `more` like it."""
+        return (time.monotonic() - self._began) / max(step, 1) * (self.steps * (1 + more) - step)
 
     def events(self) -> Iterator[tuple[int, Result | None, Image | None]]:
         """(step, result, preview), the newest that is there; the last has the result. Closing this ends the run."""

@@ -80,7 +80,9 @@ class Teller:
         except Cancelled:
             yield self._restored(shown), status("idle", "Stopped."), skip, skip, skip
         except Exception as error:  # noqa: BLE001  told on the page, and logged where it is nobody's mistake
-            yield self._restored(shown), status("failed", sentence(error)), skip, skip, skip
+            # refused while another of this tab is drawn: that one goes on showing itself
+            viewer = skip if self.studio.line.draws(session) else self._restored(shown)
+            yield viewer, status("failed", sentence(error)), skip, skip, skip
 
     def show(self, request: gr.Request, run_id: object) -> Told:
         """The same outputs for a run that is kept."""

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from pipelines.assets import Asset
 from pipelines.recipe import Recipe
+from pipelines.techniques import Reweight
+from pipelines.techniques.regions import Region, Regions
+from pipelines.techniques.values import Box
 from pipelines.upscale import Upscale
 from ui.web.begin import mask_for, opened, read_picture
 from ui.web.colors import PALETTE, word_colors
@@ -108,6 +111,11 @@ def test_limits_are_sentences() -> None:
         limits.check_recipe(small, count=5)
     with pytest.raises(BadValue, match="at most 1 long"):
         limits.check_edits([{}, {}])
+    said = Regions((Region("a red fox", Box(0, 0, 0.5, 1)), Region("a cat", Box(0.5, 0, 1, 1))))
+    with pytest.raises(BadValue, match="prompts of regions is '14 characters long together"):
+        limits.check_recipe(replace(small, edits=(said,)))
+    with pytest.raises(BadValue, match="edits is 'a list of 2"):
+        limits.check_recipe(replace(small, source=replace(small, edits=(Reweight(word="fox", scale=2.0),) * 2)))
 
 
 def test_a_picture_is_refused_by_its_header_before_it_is_decoded() -> None:
@@ -120,6 +128,15 @@ def test_a_picture_is_refused_by_its_header_before_it_is_decoded() -> None:
         read_picture(7, Limits())
     with pytest.raises(BadValue, match="PNG, JPEG or WebP"):
         read_picture(base64.b64encode(b"hello").decode(), Limits())
+
+
+def test_a_photo_that_was_held_upright_is_seen_upright() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    file = io.BytesIO()
+    Image.new("RGB", (64, 32)).save(file, "JPEG", exif=exif)
+    asset = read_picture(base64.b64encode(file.getvalue()).decode(), Limits())
+    assert opened(asset).size == (asset.width, asset.height) == (32, 64)
 
 
 def test_a_painted_mask_has_the_pictures_size_and_is_white_where_it_was_painted() -> None:

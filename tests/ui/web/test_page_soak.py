@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,17 +71,29 @@ def test_the_next_one_waits_its_turn_and_too_many_are_told(open_desk: OpenDesk) 
     desk.page.wait_for_function(
         "() => /of your own pictures wait already/.test(document.querySelector('#status').innerText)"
     )
+    # it stays long enough to be read, though the next step is told
+    still = "/of your own/.test(document.querySelector('#status').innerText)"
+    desk.page.wait_for_function(f"() => document.body.dataset.state === 'drawing' && {still}")
     desk.page.context.close()  # a closed tab ends its runs: the next test would wait for them otherwise
 
 
 def test_a_closed_tab_ends_its_run(open_desk: OpenDesk) -> None:
     gone = open_desk()
-    long_run(gone)
-    gone.page.close()
+    gone.page.click("#more > button")
+    for side in ("width", "height"):
+        gone.type(side, "256")
+    long_run(gone, 100)
+    gone.page.wait_for_function("() => /Step/.test(document.querySelector('#status').innerText)")
+    step, steps = map(int, re.findall(r"\d+", gone.said())[:2])
+    assert step < steps == 100
     desk = open_desk()
     desk.type("prompt", "a cat")
-    desk.draw()
-    assert desk.pictures() == 1
+    desk.page.click("#draw")
+    desk.page.wait_for_function("() => /Waiting for one other/.test(document.querySelector('#status').innerText)")
+    began = time.monotonic()
+    gone.page.close()
+    desk.page.wait_for_selector(".strip-one")
+    assert time.monotonic() - began < 60, "the long one would have taken minutes"
 
 
 @pytest.mark.parametrize(("width", "theme"), [(390, "light"), (390, "dark"), (1366, "dark")])
@@ -87,6 +101,9 @@ def test_nothing_is_cut_off_and_text_can_be_read(open_desk: OpenDesk, width: int
     desk = open_desk(width=width, height=844, theme=theme)
     desk.type("prompt", "a fox on purple")
     desk.draw()
+    desk.area("Edit")
+    desk.page.locator(".weight-slider").nth(1).fill("2")
+    desk.page.get_by_label("fox: on").uncheck()  # an edit that is off is to be read, too
     for area in ("Make", "See", "Edit", "Keep"):
         desk.area(area)
         wide = desk.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -145,10 +162,12 @@ CONTRAST = """() => {
   const bad = [];
   for (const node of document.querySelectorAll("#desk *")) {
     const text = [...node.childNodes].some((one) => one.nodeType === 3 && one.textContent.trim());
-    const left = ".xv-frame, .xv-window, [disabled], [aria-disabled], .off, svg, select, option";
+    const left = ".xv-frame, .xv-window, [disabled], [aria-disabled], svg, select, option";
     if (!text || node.closest(left) || !node.checkVisibility({ opacityProperty: true })) continue;
     const style = getComputedStyle(node);
-    const front = rgb(style.color), back = behind(node);
+    let seen = 1;
+    for (let at = node; at; at = at.parentElement) seen *= Number(getComputedStyle(at).opacity);
+    const back = behind(node), front = rgb(style.color).map((part, place) => part * seen + back[place] * (1 - seen));
     const [one, other] = [light(front), light(back)].sort((a, b) => b - a);
     const ratio = (one + 0.05) / (other + 0.05);
     if (ratio < 4.5) bad.push(`${node.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);

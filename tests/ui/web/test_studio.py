@@ -73,6 +73,15 @@ def test_several_pictures_have_seeds_in_a_row(studio: Studio) -> None:
     assert len(studio.runs.of("cleo")) == 3
 
 
+def test_the_time_that_is_left_counts_the_pictures_to_come(studio: Studio) -> None:
+    asked = Recipe("a cat", seed=5, num_inference_steps=40)
+    events = list(studio.draw("cleo", asked, count=3, model="tiny"))
+    left = [one.left for one in events if isinstance(one, Drawing) and one.picture == 1 and one.step >= 10]
+    assert left
+    assert min(left) > max(left) / 4, "two more as long as it are to come"
+    assert all(one.left == 0 for one in events if isinstance(one, Drawing) and (one.step, one.picture) == (40, 3))
+
+
 def test_what_is_nobodys_mistake_has_an_id_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     said = sentence(RuntimeError("/secret/path"))
     assert "secret" not in said

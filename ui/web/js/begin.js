@@ -6,8 +6,12 @@ const make = (tag, cls, text) => {
   if (text !== undefined) node.textContent = text;
   return node;
 };
+const LARGEST = 16 * 2 ** 20;
+let told = "";
 const read = async (file) => {
   if (!file) return;
+  told = file.size > LARGEST ? `${file.name} has ${(file.size / 2 ** 20).toFixed(1)} MB; at most ${LARGEST / 2 ** 20} MB are read.` : "";
+  if (told) return draw();
   const bytes = new Uint8Array(await file.arrayBuffer());
   let text = "";
   for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
@@ -26,7 +30,7 @@ const draw = () => {
     root.append(image);
   }
   const side = make("div", "begin-side");
-  side.append(make("p", "begin-text", value?.text || "None: the picture begins as noise."));
+  side.append(make("p", "begin-text", told || value?.text || "None: the picture begins as noise."));
   const row = make("div", "begin-row");
   const choose = make("label", "begin-button", "Choose a picture");
   choose.htmlFor = "begin-file";
@@ -47,5 +51,5 @@ const draw = () => {
 };
 root.addEventListener("dragover", (event) => event.preventDefault());
 root.addEventListener("drop", (event) => { event.preventDefault(); event.stopPropagation(); read(event.dataTransfer.files[0]); });
-watch("value", draw);
+watch("value", () => { told = ""; draw(); });
 draw();

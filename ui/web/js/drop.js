@@ -38,5 +38,9 @@ const draw = () => {
     root.append(list);
   }
 };
-watch("value", () => { told = null; draw(); });
+watch("value", () => {
+  told = null;
+  draw();
+  if (props.value?.notes?.length) window.xattnArea?.("keep"); // dropped anywhere: what could not be brought is to be seen
+});
 draw();

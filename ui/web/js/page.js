@@ -32,7 +32,7 @@
     if (!files(event)) return;
     depth = 0;
     over(false);
-    if (event.target.closest?.("[data-testid='image'], .image-container, #init, #mask")) return;
+    if (event.target.closest?.(".x-begin")) return; // it takes the picture itself (js/begin.js)
     event.preventDefault();
     event.stopPropagation();
     dispatchEvent(new CustomEvent("xattn-dropped", { detail: event.dataTransfer.files[0] }));

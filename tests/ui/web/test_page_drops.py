@@ -1,0 +1,89 @@
+"""What is dropped on the page, as a person drops it: another tool's picture, broken ones, a picture to begin with."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from pipelines.metadata import file_bytes
+from tests.ui.web.conftest import Desk
+from tests.ui.web.test_line import run
+
+pytestmark = pytest.mark.slow
+OpenDesk = Callable[..., Desk]
+THEIRS = (
+    "a (fox:1.2) on purple\nNegative prompt: blurry\nSteps: 12, Sampler: DPM++ 2M, Schedule type: Karras, "
+    "CFG scale: 6.5, Seed: 42, Size: 192x128, Model: dreamshaper_8, ENSD: 31337, Version: v1.9.4"
+)
+CARRY = """([name, data]) => { const carried = new DataTransfer();
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  carried.items.add(new File([bytes], name)); return carried; }"""
+
+
+def drop(desk: Desk, where: str, name: str, data: bytes) -> None:
+    """A file of this name, let go over what `where` finds."""
+    carried = desk.page.evaluate_handle(CARRY, [name, base64.b64encode(data).decode()])
+    for kind in ("dragenter", "dragover", "drop"):
+        desk.page.dispatch_event(where, kind, {"dataTransfer": carried})
+
+
+def png(texts: PngInfo | None = None) -> bytes:
+    """A picture of 64 × 64."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "orange").save(buffer, "PNG", pnginfo=texts)
+    return buffer.getvalue()
+
+
+def test_another_tools_picture_brings_its_settings_and_the_list_of_what_it_could_not_bring(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    desk.page.click("#more > button")
+    texts = PngInfo()
+    texts.add_itxt("parameters", THEIRS)
+    drop(desk, "#viewer", "00001-42.png", png(texts))
+    desk.page.wait_for_selector(".drop-notes li")
+    brought = [desk.value(name) for name in ("prompt", "negative", "seed", "width", "height")]
+    assert brought == ["a (fox:1.2) on purple", "blurry", "42", "192", "128"]
+    assert (desk.value("steps"), desk.value("guidance")) == ("12", "6.5")
+    assert desk.page.locator(".drop-notes").is_visible(), "it was dropped in Make, and is to be seen"
+    notes = " ".join(desk.page.locator(".drop-notes li").all_inner_texts())
+    assert "dreamshaper_8" in notes
+    assert "ENSD" in notes
+    assert "see Keep" in desk.said()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("recipe.json", b'{"version": 1, "prompt": "a fox", "sead": 3}', 'Did you mean "seed"'),
+        ("recipe.json", b'{"version": 1, "prompt"', "JSON"),
+        ("torn.png", file_bytes(run())[:90], "broken"),
+        ("holiday.gif", b"GIF89a", ".png, .jpg, .webp or .json"),
+        ("plain.png", png(), "carries no recipe"),
+    ],
+)
+def test_what_cannot_be_read_is_a_sentence_and_changes_nothing(
+    open_desk: OpenDesk, name: str, data: bytes, said: str
+) -> None:
+    desk = open_desk()
+    desk.type("prompt", "a cat")
+    drop(desk, "#prompt", name, data)
+    desk.page.wait_for_function("() => document.body.dataset.state === 'failed'")
+    assert said in desk.said()
+    assert "xattn-" not in desk.said(), "no path of this machine"
+    assert desk.value("prompt") == "a cat"
+
+
+def test_a_picture_dropped_on_the_place_to_begin_with_begins(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    desk.area("Edit")
+    desk.page.click("#begin-with > button")
+    drop(desk, ".x-begin", "orange.png", png())
+    desk.page.wait_for_selector(".begin-picture")
+    assert "64×64" in desk.page.inner_text(".begin-text")
+    drop(desk, ".x-begin", "large.png", b"\0" * (17 * 2**20))
+    desk.page.wait_for_function("() => /at most 16 MB/.test(document.querySelector('.begin-text').textContent)")
