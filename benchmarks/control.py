@@ -106,7 +106,7 @@ def measured(names: Sequence[str], prompts: int, model: str, dtype: str, process
             print(f"\n{name}: {counts[name]} prompts, {seconds[name]:.0f} s")
             for way, figures in made[name].items():
                 shown = "   ".join(f"{figure} {value:.3g}" for figure, value in figures.items())
-                print(f"  {way:48}{shown}", flush=True)
+                print(f"  {way:52}{shown}", flush=True)
     finally:
         for worker in workers:
             worker.shutdown(cancel_futures=True)

@@ -83,6 +83,8 @@ TABLES: dict[str, Table] = {
             "neg pip 1": "`NegPip` 1",
             "neg pip 2": "`NegPip` 2",
             "gain 0, reach after": '`PaintMap.gain` 0, `reach="after"`',
+            "gain 0, its own tokens": "`PaintMap.gain` 0, its own tokens",
+            "the same, every step": "the same, in every step",
         },
         {},
         share,
