@@ -48,7 +48,8 @@ def denoise(
             rows, copies = plan.rows_of(seen(latents), index)
             predicted = unet(rows, moment, text.context, text.added, program=step, copies=copies)
             guided = plan.guidance(plan.by_role(predicted, index))
-            moved = scheduler.step(guided, timestep, latents, plan.generators)
+            given = plan.given_noise(index, latents)
+            moved = scheduler.step(guided, timestep, latents, plan.generators, given)
             latents, expected = plan.keep(index, canvas.keep(moved, scheduler, index + 1))
         yield Denoised(index, float(timestep), latents, expected)
     if not bool(torch.isfinite(latents).all()):

@@ -22,7 +22,7 @@ from pipelines.checks import MAX_STEPS
 from pipelines.guidance.rules import ClassifierFree, Projected, Rule
 from pipelines.infotext import EFFECTS, NEGATIVE, UPSCALERS
 from pipelines.recipe import Recipe
-from pipelines.sampler_names import SCHEDULERS, canonical
+from pipelines.sampler_names import SCHEDULERS, canonical, comes_from_a_gpu
 from pipelines.upscale import Upscale
 from xattn.errors import BadValue, XattnError
 
@@ -103,7 +103,7 @@ class _Reading:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._left = dict(settings)
         self.notes: list[str] = []
-        self._stochastic = False
+        self._comes_back = True
         self._seeded = "Seed" in settings
         self._theirs = not settings.get("Version", "").startswith("xattn")
 
@@ -148,7 +148,7 @@ class _Reading:
         except XattnError as error:
             self.notes.append(f"{error} The model's own is used.")
             return {}
-        self._stochastic = SCHEDULERS[name].stochastic
+        self._comes_back = comes_from_a_gpu(name)
         karras = implied == "karras" or spacing.casefold() == "karras"
         if spacing and spacing.casefold() not in ("karras", "automatic", "uniform", "normal"):
             self.notes.append(f"Schedule type {spacing} is not known here; the model's own sigmas are used.")
@@ -164,7 +164,7 @@ class _Reading:
             self.notes.append(f"RNG {given} is not known here; its noise is taken for a GPU's.")
         if given.casefold() == "cpu" or not self._seeded:
             return {}
-        if self._stochastic:
+        if not self._comes_back:
             self.notes.append(
                 "Its sampler drew noise on a GPU at every step, which does not come back here: expect another picture."
             )

@@ -1,4 +1,4 @@
-"""The first noise of a picture: from which generator, and how far towards another seed.
+"""The noise of a picture: from which generator, and how far towards another seed.
 
 "cpu" is torch's CPU generator, which diffusers' examples use. "nv" is what `torch.randn(…, device="cuda")` gives for a
 seed, computed here, so that pictures made on a GPU by other tools come back on any machine: the counter-based
@@ -40,15 +40,15 @@ def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> 
     return c0, c1, c2, c3
 
 
-def cuda_normal(seed: int, count: int) -> NDArray[np.float32]:
-    """The first `count` numbers of `torch.randn(count, device="cuda")` after `torch.manual_seed(seed)`.
+def cuda_normal(seed: int, count: int, call: int = 0) -> NDArray[np.float32]:
+    """`torch.randn(count, device="cuda")` after `torch.manual_seed(seed)` and so many such calls before.
 
     As long as the GPU has a thread for every number; beyond that the order depends on the GPU. Latents of a 1024²
     picture are 65,536 numbers, fewer than the threads of any GPU that draws such pictures in comfort.
     """
     index = np.arange(count, dtype=np.uint64)
     zero = np.zeros_like(index)
-    first, second, _, _ = philox((zero, zero, index, zero), (seed & 0xFFFFFFFF, seed >> 32))
+    first, second, _, _ = philox((zero + np.uint64(call), zero, index, zero), (seed & 0xFFFFFFFF, seed >> 32))
     uniform = first / 2.0**32 + 2.0**-33
     angle = (second / 2.0**32 + 2.0**-33) * (2.0 * np.pi)
     return (np.sqrt(-2.0 * np.log(uniform)) * np.sin(angle)).astype(np.float32)
@@ -57,7 +57,8 @@ def cuda_normal(seed: int, count: int) -> NDArray[np.float32]:
 def first_noise(recipe: Recipe, generator: torch.Generator, shape: tuple[int, int, int]) -> Tensor:
     """Unit noise [1, channels, height, width] on the CPU for one resolved recipe.
 
-    generator: the picture's own CPU generator, seeded by the recipe; stochastic samplers go on with it.
+    generator: the picture's own CPU generator, seeded by the recipe; stochastic samplers go on with it. Where the noise
+        is a GPU's, they go on by `step_noise`.
     Raises BadValue for a recipe without a seed.
     """
     noise = _draw(recipe, filled("seed", recipe.seed), generator, shape)
@@ -65,6 +66,14 @@ def first_noise(recipe: Recipe, generator: torch.Generator, shape: tuple[int, in
         return noise
     other = _draw(recipe, recipe.variation_seed, torch.Generator("cpu").manual_seed(recipe.variation_seed), shape)
     return slerp(noise, other, recipe.variation_strength)
+
+
+def step_noise(seed: int, step: int, shape: tuple[int, int, int]) -> Tensor:
+    """A GPU's unit noise [channels, height, width] for step `step` of those that run, counted from 0.
+
+    A GPU's generator goes on where the first noise left it, one call a step, as k-diffusion's samplers call it.
+    """
+    return torch.from_numpy(cuda_normal(seed, int(np.prod(shape)), step + 1)).view(shape)
 
 
 def _draw(recipe: Recipe, seed: int, generator: torch.Generator, shape: tuple[int, int, int]) -> Tensor:

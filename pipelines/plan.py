@@ -11,10 +11,11 @@ from torch import Tensor
 
 from pipelines.checks import filled
 from pipelines.guidance.guide import Guide
-from pipelines.noise import first_noise
+from pipelines.noise import first_noise, step_noise
 from pipelines.programs import Programs
 from pipelines.recipe import Recipe
 from pipelines.running import Running, rows_for
+from pipelines.sampler_names import SCHEDULERS
 from pipelines.schedulers import Step
 from pipelines.site_calls import sites_of
 from pipelines.steering import Steering
@@ -34,6 +35,7 @@ class Plan:
     texts: what the rows read at each step, its keys and values made once
     alone: the texts of those that run where others do not; None where all rows run at all steps
     generators: one CPU generator an image, for the first noise and for stochastic samplers
+    gpu_seeds: of the images whose steps take a GPU's noise, by place, the seed of that
     programs: what the edits and the watchers do, site by site; None where there are none
     steering: what moves latents before a step, and the texts of the rows that it runs; None where nothing does
     """
@@ -42,6 +44,7 @@ class Plan:
     texts: StepTexts
     guidance: Guide
     generators: list[torch.Generator]
+    gpu_seeds: Mapping[int, int]
     programs: Programs | None = None
     alone: StepTexts | None = None
     steering: Steering | None = None
@@ -72,6 +75,11 @@ class Plan:
             return unet(steering.rows_of(seen(moved)), moment, text.context, text.added, program=program)
 
         return steering.before(index, latents, forward, free)
+
+    def given_noise(self, index: int, latents: Tensor) -> Mapping[int, Tensor]:
+        """By image, the noise [channels, h, w] of step `index`, where that is not its generator's."""
+        shape = (latents.shape[1], latents.shape[2], latents.shape[3])
+        return {image: step_noise(seed, index, shape).to(latents) for image, seed in self.gpu_seeds.items()}
 
     def keep(self, index: int, step: Step) -> Step:
         """The latents after step `index`, where edits give places back to the source."""
@@ -147,6 +155,9 @@ def make_plan(
         alone=None if always else texts.only(running.prompts),
         guidance=guidance,
         generators=[torch.Generator("cpu").manual_seed(_seed(recipe)) for recipe in recipes],
+        gpu_seeds={image: _seed(recipe) for image, recipe in enumerate(recipes) if recipe.noise == "nv"}
+        if SCHEDULERS[filled("scheduler", recipes[0].scheduler)].takes_noise
+        else {},
         programs=programs,
         steering=steering,
         steered=None if steering is None else texts.only(steering.rows),

@@ -22,6 +22,7 @@ class SamplerName:
     label: what web UIs call it, and pictures' `parameters` too
     karras: whether it can run on Karras et al.'s sigmas
     stochastic: whether it draws fresh noise at its steps
+    takes_noise: whether that noise may be another than a CPU generator's (schedulers.py)
     aliases: other names, written as `_squeeze` leaves them
     """
 
@@ -29,6 +30,7 @@ class SamplerName:
     label: str
     karras: bool
     stochastic: bool = False
+    takes_noise: bool = False
     aliases: tuple[str, ...] = ()
 
 
@@ -43,6 +45,7 @@ SCHEDULERS: Mapping[str, SamplerName] = MappingProxyType(
                 "Euler a",
                 karras=False,
                 stochastic=True,
+                takes_noise=True,
                 aliases=("eulerancestral", "eulerancestraldiscrete"),
             ),
             SamplerName("dpmpp_2m", "DPM++ 2M", karras=True, aliases=("dpmsolvermultistep", "dpmsolverpp2m")),
@@ -52,6 +55,11 @@ SCHEDULERS: Mapping[str, SamplerName] = MappingProxyType(
         )
     }
 )
+
+
+def comes_from_a_gpu(name: str) -> bool:
+    """Whether a picture of this scheduler (by our name) whose noise was a GPU's can be drawn here."""
+    return SCHEDULERS[name].takes_noise or not SCHEDULERS[name].stochastic
 
 
 def _squeeze(name: str) -> str:

@@ -8,6 +8,7 @@ would crash, divide by zero or take a step too many; each such place says so bel
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -127,11 +128,19 @@ class Scheduler:
         made: Tensor = self._inner.scale_model_input(latents, timestep)
         return made
 
-    def step(self, predicted: Tensor, timestep: Tensor, latents: Tensor, generators: Sequence[torch.Generator]) -> Step:
+    def step(
+        self,
+        predicted: Tensor,
+        timestep: Tensor,
+        latents: Tensor,
+        generators: Sequence[torch.Generator],
+        given: Mapping[int, Tensor] = MappingProxyType({}),
+    ) -> Step:
         """One step towards the picture.
 
         predicted, latents: [images, c, h, w]. generators: one CPU generator an image, from which a stochastic
-        sampler draws that image's noise, so an image does not depend on its batch.
+        sampler draws that image's noise, so an image does not depend on its batch. given: by image, unit noise
+        [c, h, w] that it takes instead; only for schedulers that take it (SamplerName.takes_noise).
         """
         if self._solver.generator:
             out = self._inner.step(predicted, timestep, latents, generator=list(generators))
@@ -141,7 +150,26 @@ class Scheduler:
             expected = getattr(out, self._solver.estimate)
         else:
             expected = self._inner.model_outputs[-1]
-        return Step(out.prev_sample, expected.to(latents.dtype))
+        moved = out.prev_sample
+        if given:
+            moved = moved.clone()
+            for image, noise in given.items():
+                moved[image] = self._ancestral(latents[image], expected[image], noise)
+        return Step(moved, expected.to(latents.dtype))
+
+    def _ancestral(self, latents: Tensor, expected: Tensor, noise: Tensor) -> Tensor:
+        """The step just taken, with this noise: Karras et al. 2022, algorithm 2's idea as k-diffusion has it.
+
+        x' = x0 + (x - x0) down/sigma + up noise, with up^2 = next^2 (sigma^2 - next^2)/sigma^2, down^2 + up^2 = next^2.
+        diffusers draws the noise itself and takes none.
+        """
+        place = self._inner.step_index - 1
+        sigma, following = (float(self._inner.sigmas[at]) for at in (place, place + 1))
+        up = following * math.sqrt(max(0.0, sigma**2 - following**2)) / sigma
+        down = math.sqrt(following**2 - up**2)
+        wide, clean = latents.float(), expected.float()
+        moved = clean + (wide - clean) * (down / sigma) + noise.float() * up
+        return moved.to(latents.dtype)
 
 
 def make_scheduler(

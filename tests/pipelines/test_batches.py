@@ -70,6 +70,17 @@ def test_no_target_is_parted_from_its_source(pipe: Pipeline) -> None:
 SHORT = {"num_inference_steps": 3, "guidance_scale": 4.0}
 
 
+def test_a_gpus_noise_at_every_step_goes_beside_a_cpus(pipe: Pipeline) -> None:
+    cpu = Recipe("a fox on purple", seed=4, scheduler="euler_a", num_inference_steps=4)
+    gpu = replace(cpu, noise="nv")
+    together = [pixels(result) for result in pipe([cpu, gpu])]
+    for made, recipe in zip(together, (cpu, gpu), strict=True):
+        assert abs(made - pixels(pipe(recipe))).max() <= 1
+    assert abs(together[0] - together[1]).max() > 20
+    (both,) = batches([pipe.resolve(cpu), pipe.resolve(gpu)], 8, pipe.model.text)
+    assert len(both.recipes) == 2
+
+
 def test_a_target_is_the_same_alone_and_beside_others(pipe: Pipeline) -> None:
     fox = replace(FROM_DOG, **SHORT)
     recipes = [Recipe("a cat on red", seed=1, **SHORT), fox, replace(fox, prompt="a cat on purple"), DOG]

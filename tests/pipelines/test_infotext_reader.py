@@ -59,9 +59,12 @@ def test_old_names_hold_the_schedule_too() -> None:
 
 
 def test_a_stochastic_sampler_on_a_gpu_does_not_come_back_and_that_is_told() -> None:
-    imported = read_infotext("a fox\nSteps: 3, Sampler: Euler a, Seed: 1")
-    assert (imported.recipe.scheduler, imported.recipe.noise) == ("euler_a", "cpu")
+    imported = read_infotext("a fox\nSteps: 3, Sampler: DPM++ 2M SDE, Seed: 1")
+    assert (imported.recipe.scheduler, imported.recipe.noise) == ("dpmpp_2m_sde", "cpu")
     assert any("another picture" in note for note in imported.notes)
+    ancestral = read_infotext("a fox\nSteps: 3, Sampler: Euler a, Seed: 1")
+    assert (ancestral.recipe.scheduler, ancestral.recipe.noise) == ("euler_a", "nv")
+    assert not ancestral.notes
 
 
 def test_a_second_pass_and_a_variation_come_over() -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.noise import cuda_normal, first_noise, philox, slerp
+from pipelines.noise import cuda_normal, first_noise, philox, slerp, step_noise
 from pipelines.plan import guide
 from pipelines.recipe import Recipe
 from pipelines.stages import stages
@@ -86,9 +86,23 @@ def test_an_arc_between_equals_stays() -> None:
     torch.testing.assert_close(slerp(one, one, 0.3), one)
 
 
-def test_gpu_noise_with_a_sampler_that_draws_more_is_refused() -> None:
-    with pytest.raises(Unsupported, match=r"euler_a draws noise at every step.*use one of ddim"):
-        Recipe("a fox", scheduler="euler_a", noise="nv")
+@pytest.mark.parametrize("scheduler", ["dpmpp_2m_sde", "lcm"])
+def test_gpu_noise_with_a_sampler_that_takes_none_is_refused(scheduler: str) -> None:
+    with pytest.raises(Unsupported, match=r"draws noise at every step.*use one of ddim, euler, euler_a"):
+        Recipe("a fox", scheduler=scheduler, noise="nv")
+
+
+def test_a_gpus_generator_goes_on_a_call_a_step() -> None:
+    """As CUDA's do: the counter's first word counts calls, the third one the numbers of a call."""
+    first = draw(noise="nv")[0]
+    drawn = [step_noise(7, step, SHAPE) for step in range(3)]
+    for step, made in enumerate(drawn):
+        word, angle, _, _ = (
+            float(some[0]) for some in philox(tuple(np.array([one], np.uint64) for one in (step + 1, 0, 5, 0)), (7, 0))
+        )
+        radius, turn = np.sqrt(-2 * np.log(word / 2**32 + 2**-33)), 2 * np.pi * (angle / 2**32 + 2**-33)
+        assert float(made.flatten()[5]) == pytest.approx(radius * np.sin(turn), abs=1e-5)
+        assert not any(torch.equal(made, other) for other in (first, *drawn[:step]))
 
 
 def test_noise_that_is_none_is_refused() -> None:

@@ -142,6 +142,22 @@ def test_the_noise_of_stochastic_samplers_is_the_seeds(name):
     assert not torch.equal(before, gens[0].get_state())
 
 
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_an_ancestral_step_with_given_noise_is_diffusers_with_that_noise(config):
+    ours, theirs = (make_scheduler("euler_a", config, "model", 5) for _ in range(2))
+    latents = noise(generators(3, 4)) * ours.init_noise_sigma
+    for index, timestep in enumerate(ours.timesteps):
+        predicted = noise(generators(100 + index, 200 + index))
+        drawn = noise(generators(index))[0]
+        for scheduler in (ours, theirs):
+            scheduler.scale_model_input(latents, timestep)
+        expected = theirs.step(predicted, timestep, latents, generators(8, index)).latents
+        moved = ours.step(predicted, timestep, latents, generators(8, 77), {1: drawn}).latents
+        assert torch.equal(moved[0], expected[0]), "the other image goes on as it would alone"
+        torch.testing.assert_close(moved[1], expected[1], rtol=1e-5, atol=1e-5 * ours.init_noise_sigma)
+        latents = expected
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 61, 103, 121, 122, 201, 499, 769, 999, 1000])
 @pytest.mark.parametrize("name", [name for name in SCHEDULERS if name != "lcm"])
 def test_there_are_as_many_steps_as_were_asked_for(name, steps):
