@@ -17,7 +17,7 @@ from pipelines.assets import Asset
 from pipelines.checks import MAX_STEPS
 from pipelines.guidance.rules import ClassifierFree, Rule, read_rule, rule_document
 from pipelines.prompt import Effect, Syntax, parse
-from pipelines.sampler_names import SCHEDULERS, Sigmas, canonical, check_pair, check_sigmas
+from pipelines.sampler_names import SCHEDULERS, Sigmas, canonical, check_pair, check_sigmas, comes_from_a_gpu
 from pipelines.techniques import TECHNIQUES, Edit
 from pipelines.techniques.codec import edit_document, read_edits
 from pipelines.upscale import Upscale
@@ -74,7 +74,8 @@ class Recipe:
         unless the model names an interval of the steps (its defaults.json)
     scheduler: any of its known names; stored as ours ("DPM++ 2M Karras" becomes dpmpp_2m and sigmas="karras")
     sigmas: "model" as the model's own config says, or "karras"
-    noise: where the first latents come from: "cpu", torch's own generator; "nv", what an NVIDIA GPU gives for the seed
+    noise: where the first latents and euler_a's noise come from: "cpu", torch's own generator; "nv", what an NVIDIA GPU
+        gives for the seed
     variation_seed, variation_strength: how far, 0 … 1, the first latents go towards another seed's
     width, height: pixels, multiples of 8 up to 2048
     init: a picture to begin with, stretched to width and height
@@ -157,11 +158,11 @@ class Recipe:
     def _check_noise(self) -> None:
         if self.noise not in get_args(Noise):
             raise UnknownName("noise", self.noise, get_args(Noise))
-        if self.noise == "nv" and self.scheduler is not None and SCHEDULERS[self.scheduler].stochastic:
-            steady = ", ".join(known.name for known in SCHEDULERS.values() if not known.stochastic)
+        if self.noise == "nv" and self.scheduler is not None and not comes_from_a_gpu(self.scheduler):
+            able = ", ".join(filter(comes_from_a_gpu, SCHEDULERS))
             raise Unsupported(
-                f'The scheduler {self.scheduler} draws noise at every step, and with noise="nv" only the first noise '
-                f'is a GPU\'s, so no such picture comes back; use one of {steady}, or noise="cpu".'
+                f"The scheduler {self.scheduler} draws noise at every step, and a GPU's cannot be given to it, so no such "
+                f'picture comes back; use one of {able}, or noise="cpu".'
             )
         if self.variation_seed is not None:
             self._set("variation_seed", checks.whole("variation_seed", self.variation_seed, 0, MAX_SEED))
@@ -202,7 +203,10 @@ class Recipe:
         if not isinstance(self.source, Recipe):
             raise BadValue("source", self.source, "a Recipe")
         if self.source.source is not None:
-            raise BadValue("source", "a recipe with a source of its own", "one without: edits go one step deep")
+            remedy = "Give its source in its place: source=recipe.source"
+            raise BadValue(
+                "source", "a recipe with a source of its own", "one without, for edits go one step deep", remedy
+            )
 
     def _check_edits(self) -> None:
         edits: object = self.edits
