@@ -161,8 +161,8 @@ class Recipe:
         if self.noise == "nv" and self.scheduler is not None and not comes_from_a_gpu(self.scheduler):
             able = ", ".join(filter(comes_from_a_gpu, SCHEDULERS))
             raise Unsupported(
-                f"The scheduler {self.scheduler} draws noise at every step, and a GPU's cannot be given to it, so no such "
-                f'picture comes back; use one of {able}, or noise="cpu".'
+                f"The scheduler {self.scheduler} draws noise at every step, and a GPU's cannot be given to it, so no "
+                f'such picture comes back; use one of {able}, or noise="cpu".'
             )
         if self.variation_seed is not None:
             self._set("variation_seed", checks.whole("variation_seed", self.variation_seed, 0, MAX_SEED))
