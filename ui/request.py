@@ -6,7 +6,7 @@ import re
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pipelines import checks
 from pipelines.assets import Asset, opened
@@ -20,6 +20,7 @@ from xattn.errors import BadModel, BadValue, XattnError
 if TYPE_CHECKING:
     from pipelines.pipeline import RecipeFields
     from pipelines.provenance import Provenance
+    from pipelines.recipe import Noise
 
 MAX_COUNT = 10_000
 VARIATION = 0.1
@@ -35,6 +36,7 @@ _FLAGS = {
     "mask": "--mask",
     "variation_seed": "the seed in --variation",
     "variation_strength": "the strength in --variation",
+    "noise": "--noise",
     "width": "the width in --size",
     "height": "the height in --size",
 }
@@ -54,6 +56,7 @@ class Flags:
     strength: str | None = None
     mask: str | None = None
     variation: str | None = None
+    noise: str | None = None
 
     def fields(self) -> RecipeFields:
         """The same as a recipe's fields. Raises BadValue for what is no number or size; the Recipe checks the rest."""
@@ -79,6 +82,8 @@ class Flags:
             made["mask"] = read_picture("--mask", self.mask)
         if self.variation is not None:
             made["variation_seed"], made["variation_strength"] = parse_variation(self.variation)
+        if self.noise is not None:
+            made["noise"] = cast("Noise", self.noise)  # the recipe says what it may be
         return made
 
 

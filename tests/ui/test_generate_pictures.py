@@ -75,6 +75,8 @@ def test_a_picture_and_a_mask_become_the_recipe(xattn: Xattn, model: Path, pictu
         (("--variation", "7:x"), ("--variation", "7:x", "Try")),
         (("--variation", "7:1.5"), ("strength in --variation", "1.5")),
         (("--variation", "-7"), ("seed in --variation", "-7")),
+        (("--noise", "tpu"), ("tpu", "cpu, nv")),
+        (("--noise", "nv", "--scheduler", "lcm"), ("lcm", "euler_a")),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(
@@ -113,6 +115,17 @@ def test_in_a_process_of_ours_pillow_does_not_warn_of_a_large_picture(here: Path
     done = python("-m", "ui.cli", "generate", "a fox", "--init", "huge.png", folder=here)
     assert done.code == 2
     assert len(done.err.strip().splitlines()) == 1, done.err
+
+
+def test_a_gpus_noise_is_asked_for_and_comes_back(xattn: Xattn, model: Path) -> None:
+    ancestral = ("a fox", "--model", model, "--seed", "3", "--steps", "3", "--scheduler", "euler_a")
+    for name, flags in {"cpu": (), "nv": ("--noise", "nv")}.items():
+        assert xattn("generate", *ancestral, *flags, "--out", f"{name}.png").code == 0
+    assert read_recipe("nv.png").noise == "nv"
+    assert xattn("generate", "nv.png", "--model", model, "--out", "again.png").code == 0
+    again, nv, cpu = (np.asarray(Image.open(f"{name}.png")).astype(int) for name in ("again", "nv", "cpu"))
+    assert np.array_equal(again, nv)
+    assert abs(nv - cpu).max() > 20
 
 
 def test_a_variation_goes_from_one_seed_towards_another(xattn: Xattn, model: Path) -> None:

@@ -90,6 +90,14 @@ def generate(
             help="Go from the seed's picture towards another seed's: 0 is the first, 1 the other.",
         ),
     ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="cpu, or nv: what an NVIDIA GPU draws for the seed, so that its pictures come back.",
+            show_default="cpu",
+        ),
+    ] = None,
     model: Model = None,
     count: Annotated[str, typer.Option(metavar="N", help="How many pictures; each has the next seed.")] = "1",
     out: Out = "out",
@@ -107,7 +115,7 @@ def generate(
     """
     from ui.outputs import Output
 
-    flags = Flags(seed, steps, size, scheduler, guidance, negative, init, strength, mask, variation)
+    flags = Flags(seed, steps, size, scheduler, guidance, negative, init, strength, mask, variation, noise)
     asked = wanted(argument, flags, model)
     if metadata:
         keep_assets(
