@@ -9,17 +9,19 @@ from typing import Any
 import gradio as gr
 
 from pipelines.attention_maps import AttentionMaps
-from pipelines.ledger import word_key
+from pipelines.ledger import Ledger
+from pipelines.prompt import readings
 from ui.web.begin import read_picture, thumbnail
 from ui.web.colors import word_colors
 from ui.web.edit_list import shown_list
 from ui.web.edits import (
     Doc,
     edited_recipe,
-    only_words,
+    only_said,
     painted,
     read_list,
     regioned,
+    remarked,
     reworded,
     settled,
     still_painted,
@@ -50,13 +52,14 @@ class EditEvents:
         fast: dict[str, Any] = {"queue": False, **QUIET}
         page.run.change(
             self.follow,
-            [page.run, edit.edits, edit.origin],
+            [page.run, edit.edits, edit.origin, edit.target],
             [edit.weights, edit.target, edit.alignment, *studio_list, edit.origin, edit.painted],
             **fast,
         )
-        edit.weights.weigh(self.weigh, [edit.edits, page.run], studio_list, **fast)
-        page.viewer.paint(self.paint, [edit.edits, page.run], [*studio_list, edit.painted], **fast)
-        page.viewer.regions(self.regions, [edit.edits, page.run], studio_list, **fast)
+        listing = [edit.edits, page.run, edit.target]
+        edit.weights.weigh(self.weigh, listing, studio_list, **fast)
+        page.viewer.paint(self.paint, listing, [*studio_list, edit.painted], **fast)
+        page.viewer.regions(self.regions, listing, studio_list, **fast)
         reword = [edit.target, edit.keep_words, edit.keep_layout, edit.blend]
         gr.on(
             [edit.target.change, edit.keep_words.input, edit.keep_layout.input, edit.blend.change],
@@ -67,7 +70,7 @@ class EditEvents:
             **fast,
         )
         listed = [edit.list, edit.edits, page.status, edit.painted]
-        edit.list.edited(self.listed, [page.run, edit.painted, edit.edits], listed, trigger_mode="always_last", **fast)
+        edit.list.edited(self.listed, [*listing, edit.painted], listed, trigger_mode="always_last", **fast)
         cleared = [edit.target, edit.blend, edit.weights, *studio_list, edit.painted]
         # what is painted and boxed goes in the browser, without an event that would come in between
         edit.clear.click(self.clear, [page.run], cleared, js="(run) => (window.xattnErase?.(), run)", **fast)
@@ -91,7 +94,8 @@ class EditEvents:
 
         def begin(session: str) -> Iterator[Happening]:
             run = self._origin(origin, shown)
-            recipe = edited_recipe(run.recipe, target or "", read_list(edits, self._studio.limits))
+            listed, said = read_list(edits, self._studio.limits), self._said(run, target)
+            recipe = edited_recipe(run.recipe, target or "", listed if said is None else only_said(listed, said))
             return self._studio.draw(session, recipe, before=run)
 
         yield from self._teller.tell(request, shown, begin)
@@ -101,7 +105,7 @@ class EditEvents:
             raise BadValue("picture", None, "drawn before it can be edited", "Press Draw first")
         return self._studio.runs.get(shown if origin in (None, DROPPED) else origin)
 
-    def follow(self, shown: str | None, edits: list[Doc], origin: str | None) -> tuple[Any, ...]:
+    def follow(self, shown: str | None, edits: list[Doc], origin: str | None, target: str) -> tuple[Any, ...]:
         """Another picture is shown: its words, and the edits that it has or may keep."""
         skip = gr.skip()
         try:
@@ -110,23 +114,25 @@ class EditEvents:
             return (skip,) * 7
         if run.edited:
             own = [dict(one) for one in run.recipe.document().get("edits", [])]  # type: ignore[attr-defined]
-            return self._weights(run, own), skip, skip, *self._list(own, run), run.origin, skip
+            own = remarked(own, edits)
+            return self._weights(run, own), skip, skip, *self._list(own, run, target), run.origin, skip
         if origin == DROPPED:  # what a dropped picture brought waits for the picture that it changes
-            return self._weights(run, edits), skip, skip, *self._list(edits, run), run.id, {}
+            return self._weights(run, edits), skip, skip, *self._list(edits, run, target), run.id, {}
         before = self._quiet(origin)
         kept = [] if before is None or before.recipe.prompt != run.recipe.prompt else edits
-        return self._weights(run, kept), run.recipe.prompt, {"links": []}, *self._list(kept, run), run.id, {}
+        prompt = run.recipe.prompt
+        return self._weights(run, kept), prompt, {"links": []}, *self._list(kept, run, prompt), run.id, {}
 
-    def weigh(self, edits: list[Doc], shown: str | None, event: gr.EventData) -> tuple[Any, Any]:
+    def weigh(self, edits: list[Doc], shown: str | None, target: str, event: gr.EventData) -> tuple[Any, Any]:
         """A word's slider came to rest."""
         run = self._quiet(shown)
         words = () if run is None else words_of(run)
         index, scale = event._data.get("index"), event._data.get("scale")
         if run is None or not isinstance(index, int) or not 0 <= index < len(words):
             return _NONE
-        return self._list(weighed(edits, words[index], float(scale)), run)
+        return self._list(weighed(edits, words[index], float(scale)), run, target)
 
-    def paint(self, edits: list[Doc], shown: str | None, event: gr.EventData) -> tuple[Any, ...]:
+    def paint(self, edits: list[Doc], shown: str | None, target: str, event: gr.EventData) -> tuple[Any, ...]:
         """A stroke ended."""
         run = self._quiet(event._data.get("id")) or self._quiet(shown)
         if run is None:
@@ -135,17 +141,18 @@ class EditEvents:
         try:
             made = painted(edits, fields, words_of(run), self._studio.limits)
         except XattnError as error:
-            return {"edits": shown_list(edits, words_of(run)), "error": str(error)}, gr.skip(), gr.skip()
-        return *self._list(made, run), {key: one["png"] for key, one in fields.items()}
+            return {**self._list(edits, run, target)[0], "error": str(error)}, gr.skip(), gr.skip()
+        return *self._list(made, run, target), {key: one["png"] for key, one in fields.items()}
 
-    def regions(self, edits: list[Doc], shown: str | None, event: gr.EventData) -> tuple[Any, Any]:
+    def regions(self, edits: list[Doc], shown: str | None, target: str, event: gr.EventData) -> tuple[Any, Any]:
         """A region was drawn, moved, named or removed."""
         run = self._quiet(shown)
         try:
             made = regioned(edits, event._data.get("regions"))
         except (XattnError, TypeError, ValueError, KeyError) as error:
-            return {"edits": [], "error": str(error)}, gr.skip()
-        return _NONE if run is None else self._list(made, run)
+            told = {"edits": []} if run is None else self._list(edits, run, target)[0]
+            return {**told, "error": str(error)}, gr.skip()
+        return _NONE if run is None else self._list(made, run, target)
 
     def reword(
         self,
@@ -165,7 +172,7 @@ class EditEvents:
         words = tuple(word for word in re.split(r"\s*,\s*", (blend or "").strip()) if word)
         if not changed or changed == run.recipe.prompt:
             made = reworded(edits, "", False, words, same=True)
-            return {"links": []}, *self._list(made, run)
+            return {"links": []}, *self._list(made, run, changed)
         from pipelines.techniques.alignment import align
 
         try:
@@ -176,24 +183,28 @@ class EditEvents:
             return {"links": [], "error": str(error)}, *_NONE
         kind = "replace" if any(link.kind == "replaced" for link in links) else "refine"
         made = reworded(edits, kind if keep_words else "", keep_layout, words, same=False)
-        known = {word_key(word.text) for word in ledger.words}
-        made = only_words(made, known)
         told = [{"kind": link.kind, "source": link.source, "target": link.target} for link in links]
-        return {"links": told}, {"edits": shown_list(made, words_of(run), known)}, made
+        return {"links": told}, *self._list(made, run, changed)
 
     def listed(
-        self, shown: str | None, fields: dict[str, str], before: list[Doc], event: gr.EventData
+        self,
+        before: list[Doc],
+        shown: str | None,
+        target: str,
+        fields: dict[str, str],
+        event: gr.EventData,
     ) -> tuple[Any, Any, Any, Any]:
-        """The list itself was changed; it shows that already, but for what only one word may have."""
+        """The list itself was changed; it shows that already, but for what one word alone may have, or has no word."""
         run, skip = self._quiet(shown), gr.skip()
         try:
             given = read_list(event._data.get("edits"), self._studio.limits)
         except XattnError as error:
             return skip, skip, {"state": "failed", "text": str(error), "done": 0}, skip
         edits = settled(given, before)
-        words = () if run is None else words_of(run)
-        told = skip if edits == given else {"edits": shown_list(edits, words)}
-        return told, edits, skip, {} if run is None else still_painted(edits, fields, words)
+        if run is None:
+            return skip if edits == given else {"edits": shown_list(edits, ())}, edits, skip, {}
+        told, edits = self._list(edits, run, target)
+        return skip if edits == given else told, edits, skip, still_painted(edits, fields, words_of(run))
 
     def clear(self, shown: str | None) -> tuple[Any, ...]:
         """No edits."""
@@ -226,8 +237,24 @@ class EditEvents:
         except XattnError:
             return None
 
-    def _list(self, edits: Sequence[Doc], run: Run) -> tuple[dict[str, Any], list[Doc]]:
-        return {"edits": shown_list(edits, words_of(run))}, list(edits)
+    def _list(self, edits: Sequence[Doc], run: Run, target: str) -> tuple[dict[str, Any], list[Doc]]:
+        """The list as it is shown and as it is kept, edits of words that the edited picture lacks being off."""
+        said = self._said(run, target)
+        made = list(edits) if said is None else only_said(edits, said)
+        return {"edits": shown_list(made, words_of(run), said)}, made
+
+    def _said(self, run: Run, target: str) -> tuple[Ledger, ...] | None:
+        """What the edited picture's prompt says over its steps; None where it cannot be read."""
+        prompt = (target or "").strip() or (run.recipe.source or run.recipe).prompt
+        pipe, steps = self._studio.models.loaded, run.recipe.num_inference_steps or 1
+        if pipe is None:
+            return None
+        try:
+            self._studio.limits.check_text("prompt", prompt)
+            every = dict.fromkeys(readings(prompt, steps, run.recipe.syntax))
+            return tuple(pipe.model.text.ledger(reading) for reading in every)
+        except XattnError:  # told where the prompt is aligned, or drawn
+            return None
 
     def _weights(self, run: Run, edits: Sequence[Doc]) -> dict[str, Any]:
         words = words_of(run)
@@ -235,7 +262,7 @@ class EditEvents:
         made = []
         for word, color in zip(words, word_colors(words), strict=True):
             scale = scales.get(str(word_of(word)), 1.0)
-            made.append(
-                {"text": AttentionMaps.label(word), "color": color, "scale": scale if isinstance(scale, float) else 1.0}
-            )
+            # a browser's 2.0 comes as 2; points over the steps have no place on a slider
+            number = float(scale) if isinstance(scale, int | float) else 1.0
+            made.append({"text": AttentionMaps.label(word), "color": color, "scale": number})
         return {"words": made}

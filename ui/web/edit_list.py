@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from pipelines.ledger import Phrase
+from pipelines.ledger import Ledger, Phrase
 from ui.web.colors import word_colors
 from ui.web.edits import Doc, is_said, name_of, word_of
 
@@ -26,20 +26,22 @@ _STEPS = {
 
 
 def shown_list(
-    edits: Sequence[Doc], words: Sequence[Phrase], known: Collection[str] | None = None
+    edits: Sequence[Doc], words: Sequence[Phrase], said: Sequence[Ledger] | None = None
 ) -> list[dict[str, Any]]:
-    """For js/edits.js. known: keys of a changed prompt's words, where there is one (edits.only_words)."""
+    """For js/edits.js. said: what the edited picture's prompt says; None where that is not known (edits.only_said)."""
     colors = {name_of(word_of(word)): color for word, color in zip(words, word_colors(words), strict=True)}
     made = []
     for edit in edits:
         title, what = _said(edit)
-        if known is not None and not is_said(edit, known):
+        unsaid = said is not None and not is_said(edit, said)
+        if unsaid:
             what = "off: the changed prompt has no such word"
         made.append(
             {
                 "doc": edit,
                 "title": title,
                 "what": what,
+                "unsaid": unsaid,
                 "color": colors.get(name_of(edit.get("word"))),
                 "thumb": _thumb(edit),
                 "steps": _STEPS.get(str(edit.get("kind"))),

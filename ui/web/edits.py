@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.assets import Asset
-from pipelines.ledger import Phrase, keys, phrase_parts
+from pipelines.ledger import Ledger, Phrase, holds, phrase_parts
 from pipelines.recipe import Recipe
 from ui.web.limits import Limits
 from xattn.errors import BadValue
@@ -20,6 +20,8 @@ from xattn.errors import BadValue
 Doc = dict[str, Any]
 PAINTED, WEIGHED, REGIONS = "paint-", "weigh-", "regions"
 WORDS, LAYOUT, BLEND = "words", "layout", "blend"
+UNSAID = "unsaid"
+"""Marks an edit that is off only because the prompt lacks its word: it comes back with the word. No recipe has it."""
 NEW: Doc = {"op": "set", "amount": 4.0, "renormalise": "others"}
 """What a first stroke does (docs/ui.md has the measurement)."""
 SOFT: Doc = {"hard": False}
@@ -52,7 +54,7 @@ def weighed(edits: Sequence[Doc], phrase: Phrase, scale: float) -> list[Doc]:
 def painted(edits: Sequence[Doc], fields: object, words: Sequence[Phrase], limits: Limits) -> list[Doc]:
     """With the painted fields as they are now: one edit a word; a word whose field is empty has none.
 
-    fields: the viewer's, by word index. Raises BadValue.
+    fields: the viewer's, by word index; of words that it does not show, edits stay as they are. Raises BadValue.
     """
     if not isinstance(fields, Mapping):
         raise BadValue("fields", fields, "an object of painted fields by word")
@@ -65,10 +67,11 @@ def painted(edits: Sequence[Doc], fields: object, words: Sequence[Phrase], limit
         word = word_of(words[index])
         asset = field_asset(field.get("png"), limits)
         present[f"{PAINTED}{name_of(word)}"] = {"word": word, "field": asset.document()}
+    shown = {f"{PAINTED}{name_of(word_of(word))}" for word in words}
     made: list[Doc] = []
     for edit in edits:
         ident = str(edit.get("id", ""))
-        if ident.startswith(PAINTED):
+        if ident in shown:
             if ident in present:
                 made.append({**edit, **present.pop(ident)})
             continue
@@ -183,18 +186,40 @@ def _alone(edit: Doc) -> Doc:
     return {name: value for name, value in edit.items() if name != "renormalise"}
 
 
-def only_words(edits: Sequence[Doc], known: Collection[str]) -> list[Doc]:
-    """With edits of words that the changed prompt does not have switched off, and those it has as they were.
+def only_said(edits: Sequence[Doc], said: Sequence[Ledger]) -> list[Doc]:
+    """With edits of words that the edited picture's prompt lacks switched off, and on again where it has them back.
 
-    known: keys of its words
+    What a person switched off stays off. said: what the prompt says over the steps
     """
-    return [edit if is_said(edit, known) else {**edit, "enabled": False} for edit in edits]
+    made: list[Doc] = []
+    for edit in edits:
+        plain = {name: value for name, value in edit.items() if name != UNSAID}
+        marked = UNSAID in edit
+        if not is_said(edit, said):
+            made.append({**plain, "enabled": False, UNSAID: True} if marked or _on(edit) else plain)
+        elif marked:
+            made.append({name: value for name, value in plain.items() if name != "enabled"})
+        else:
+            made.append(plain)
+    # one that comes back may not make room beside another that does so meanwhile
+    back = any(UNSAID in old and _makes_room(new) for old, new in zip(edits, made, strict=True))
+    return settled(made) if back else made
 
 
-def is_said(edit: Doc, known: Collection[str]) -> bool:
-    """Whether a prompt with words of these keys has the word that an edit is about; so it is where it is about none."""
+def is_said(edit: Doc, said: Sequence[Ledger]) -> bool:
+    """Whether a prompt has the word that an edit is about at any step; so it is where it is about none."""
     word = edit.get("word")
-    return word is None or all(key in known for key in keys(str(word[0] if isinstance(word, list) else word)))
+    phrase: Any = tuple(word) if isinstance(word, list) else word
+    try:
+        return word is None or any(holds(ledger, phrase) for ledger in said)
+    except BadValue:  # no word at all: the recipe will say so
+        return True
+
+
+def remarked(edits: Sequence[Doc], before: Sequence[Doc]) -> list[Doc]:
+    """A recipe's edits, those marked that are off for want of their word in the list it was made from."""
+    marked = {edit.get("id") for edit in before if UNSAID in edit and edit.get("id")}
+    return [{**edit, UNSAID: True} if not _on(edit) and edit.get("id") in marked else edit for edit in edits]
 
 
 def _put(edits: Sequence[Doc], made: Doc, *, keep: bool) -> list[Doc]:
@@ -210,8 +235,9 @@ def edited_recipe(base: Recipe, target: str, edits: Sequence[Doc]) -> Recipe:
 
     Raises XattnError with a sentence.
     """
+    edits = [{name: value for name, value in edit.items() if name != UNSAID} for edit in edits]
     plain = {name: value for name, value in base.document().items() if name not in ("edits", "source")}
-    document: Doc = {**plain, "prompt": target.strip() or base.prompt, "edits": list(edits)}
+    document: Doc = {**plain, "prompt": target.strip() or base.prompt, "edits": edits}
     without = Recipe.from_json({**document, "edits": []})
     changed = without.prompt != base.prompt
     if changed or _takes_source(edits):

@@ -1,4 +1,4 @@
-// The list of edits. Value: {"edits": [{"doc", "title", "color", "thumb"}], "error"}; fires "edited" with {edits: [doc, …]}.
+// The list of edits. Value: {"edits": [{"doc", "title", "what", "unsaid", "color", "thumb", "steps"}], "error"}; fires "edited" with {edits: [doc, …]}.
 const make = (tag, cls, text) => {
   const node = document.createElement(tag);
   if (cls) node.className = cls;
@@ -32,6 +32,10 @@ const choice = (label, value, options, change) => {
   row.append(make("span", "", label), select);
   return row;
 };
+// What it does, unless the prompt lacks its word, which the list says until it has it.
+const say = (item, text) => {
+  if (!item.unsaid) item.what = text;
+};
 const set = (item, name, value) => {
   item.doc[name] = value;
   tell();
@@ -42,15 +46,15 @@ const what = { set: "looks here, and only here", gain: "looks more here", add: "
 // What a painted field does: four ways to change the map itself, and painting with words, which changes the scores.
 const painting = (item, op) =>
   choice("The word", op, Object.entries(what), (value) => {
-    const { id, word, field, window, enabled } = item.doc;
-    const kept = { id, word, field, ...(window ? { window } : {}), ...(enabled === false ? { enabled } : {}) };
+    const { id, word, field, window, enabled, unsaid } = item.doc;
+    const kept = { id, word, field, ...(window ? { window } : {}), ...(enabled === false ? { enabled } : {}), ...(unsaid ? { unsaid } : {}) };
     item.doc = value === "words" ? { kind: "paint_with_words", ...kept } : { kind: "paint_map", op: value, ...kept };
-    item.what = what[value];
+    say(item, what[value]);
     tell();
     draw();
   });
 const fields = {
-  reweight: (item) => [slider("Times", item.doc.scale, -2, 6, 0.05, (value) => { item.what = `counts ${times(value)}`; set(item, "scale", value); }, times)],
+  reweight: (item) => [slider("Times", item.doc.scale, -2, 6, 0.05, (value) => { say(item, `counts ${times(value)}`); set(item, "scale", value); }, times)],
   neg_pip: (item) => [slider("Strength", item.doc.strength ?? 1, 0, 3, 0.05, (value) => set(item, "strength", value))],
   paint_map: (item) => {
     const op = item.doc.op || "gain";

@@ -1,0 +1,167 @@
+"""The list of edits beside a changed prompt: what it has no word for is off, however the two were made."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.assets import Asset
+from pipelines.recipe import Recipe
+from ui.web.edit_events import EditEvents
+from ui.web.limits import Limits
+from ui.web.models import Models
+from ui.web.page import Page, build_page
+from ui.web.runs import Run
+from ui.web.studio import Drawn, Studio
+from ui.web.telling import Teller
+from ui.web.views import words_of
+
+OFF = "off: the changed prompt has no such word"
+FIELD = Asset.from_image(Image.fromarray(np.full((4, 4), 255, np.uint8)))
+PNG = base64.b64encode(FIELD.data or b"").decode()
+REQUEST = gr.Request(session_hash="ann")
+Edits = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def studio(model: Path) -> Studio:
+    studio = Studio(Models.in_folder(model.parent), Limits())
+    studio.models.get("tiny")
+    return studio
+
+
+@pytest.fixture(scope="module")
+def events(studio: Studio) -> EditEvents:
+    async def built() -> Page:  # gradio would leave a loop of its own open where none runs
+        with gr.Blocks():
+            return build_page(studio)
+
+    with ThreadPoolExecutor(1) as thread:  # a browser of other tests may run a loop in this one
+        page = thread.submit(lambda: asyncio.run(built())).result()
+    return EditEvents(page, studio, Teller(page, studio))
+
+
+@pytest.fixture(scope="module")
+def fox(studio: Studio) -> Run:
+    return drawn(studio, Recipe("a fox on purple", seed=1, num_inference_steps=2, width=64, height=64))
+
+
+def drawn(studio: Studio, recipe: Recipe) -> Run:
+    *_, last = studio.draw("ann", recipe, model="tiny")
+    assert isinstance(last, Drawn)
+    return last.run
+
+
+def happens(**data: object) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+def painted(events: EditEvents, run: Run, target: str, *words: str, before: Edits | None = None) -> tuple[Any, Edits]:
+    """What the list shows and keeps once these words are painted."""
+    fields = {str(words_of(run).index(word)): {"png": PNG} for word in words}
+    shown, kept, _ = events.paint(before or [], run.id, target, happens(id=run.id, fields=fields))
+    return shown["edits"], kept
+
+
+def reworded(events: EditEvents, run: Run, target: str, edits: Edits) -> Edits:
+    """The list once the changed prompt is typed."""
+    kept: Edits = events.reword(target, True, True, "", edits, run.id, run.id)[2]
+    return kept
+
+
+def by_id(edits: Edits) -> dict[str, bool]:
+    """Whether each edit is on."""
+    return {one["id"]: one.get("enabled", True) for one in edits}
+
+
+def test_a_word_painted_or_weighed_after_the_prompt_lost_it_is_off_and_the_picture_is_drawn(
+    events: EditEvents, studio: Studio, fox: Run
+) -> None:
+    shown, kept = painted(events, fox, "a cat on purple", "fox")
+    assert [one["what"] for one in shown] == [OFF]
+    told, kept = events.weigh(kept, fox.id, "a cat on purple", happens(index=words_of(fox).index("fox"), scale=2))
+    assert [one["what"] for one in told["edits"]] == [OFF, OFF]
+    assert by_id(kept) == {"paint-fox": False, "weigh-fox": False}
+    shown, kept = painted(events, fox, "a cat on purple", "fox", "purple", before=kept)
+    assert [one["what"] == OFF for one in shown] == [True, True, False], "a further stroke keeps the sentence"
+    *_, last = events.draw(REQUEST, "a cat on purple", kept, fox.id, fox.id)
+    assert last[1]["state"] == "idle", last[1]
+    recipe = studio.runs.get(last[3]).recipe
+    assert [edit.enabled for edit in recipe.edits] == [False, False, True]
+    assert "unsaid" not in recipe.to_json()
+
+
+def test_a_list_that_does_not_know_of_the_new_prompt_yet_is_drawn_as_if_it_did(events: EditEvents, fox: Run) -> None:
+    _, kept = painted(events, fox, "", "fox")
+    assert by_id(kept) == {"paint-fox": True}
+    *_, last = events.draw(REQUEST, "a cat on purple", kept, fox.id, fox.id)
+    assert last[1]["state"] == "idle", last[1]
+
+
+def test_an_edit_comes_back_with_its_word_unless_a_person_switched_it_off(events: EditEvents, fox: Run) -> None:
+    _, kept = painted(events, fox, "", "fox", "purple")
+    by_hand = [one | ({"enabled": False} if one["id"] == "paint-purple" else {}) for one in kept]
+    given = happens(edits=by_hand)
+    kept = events.listed(kept, fox.id, "", {}, given)[1]
+    lost = reworded(events, fox, "a cat on red", kept)
+    assert by_id(lost) == {"words": True, "layout": True, "paint-fox": False, "paint-purple": False}
+    assert by_id(reworded(events, fox, "a fox on purple", lost)) == {"paint-fox": True, "paint-purple": False}
+    switched = [one | ({"enabled": True} if one["id"] == "paint-fox" else {}) for one in lost]
+    shown, kept, *_ = events.listed(lost, fox.id, "a cat on red", {}, happens(edits=switched))
+    assert by_id(kept)["paint-fox"] is False
+    assert OFF in [one["what"] for one in shown["edits"]], "switching it on beside such a prompt is answered"
+
+
+def test_it_comes_back_after_the_picture_without_it_was_drawn(events: EditEvents, studio: Studio, fox: Run) -> None:
+    _, kept = painted(events, fox, "a cat on purple", "fox")
+    *_, last = events.draw(REQUEST, "a cat on purple", kept, fox.id, fox.id)
+    cat = studio.runs.get(last[3])
+    _, _, _, shown, kept, origin, _ = events.follow(cat.id, kept, fox.id, "a cat on purple")
+    assert origin == fox.id
+    assert OFF in [one["what"] for one in shown["edits"]]
+    shown, kept = painted(events, cat, "a cat on purple", "cat", before=kept)
+    assert by_id(kept) == {"paint-fox": False, "paint-cat": True}, "a stroke on what is shown leaves it in the list"
+    back = events.reword("a fox on purple", True, True, "", kept, fox.id, cat.id)[2]
+    assert by_id(back) == {"paint-fox": True, "paint-cat": False}
+
+
+def test_one_that_comes_back_makes_no_room_beside_another(events: EditEvents, fox: Run) -> None:
+    target = "a cat on purple"
+    _, kept = painted(events, fox, "", "fox")
+    kept = events.reword(target, False, False, "", kept, fox.id, fox.id)[2]
+    _, kept = painted(events, fox, target, "fox", "purple", before=kept)
+    asks = [one | ({"renormalise": "others"} if one["id"] == "paint-purple" else {}) for one in kept]
+    kept = events.listed(kept, fox.id, target, {}, happens(edits=asks))[1]
+    kept = events.reword("a fox on purple", False, False, "", kept, fox.id, fox.id)[2]
+    assert by_id(kept) == {"paint-fox": True, "paint-purple": True}
+    assert sum(one.get("renormalise", "none") != "none" for one in kept) == 1
+    *_, last = events.draw(REQUEST, "a fox on purple", kept, fox.id, fox.id)
+    assert last[1]["state"] == "idle", last[1]
+
+
+def test_the_second_of_a_word_is_off_where_the_prompt_has_one(events: EditEvents, studio: Studio) -> None:
+    run = drawn(studio, Recipe("a cat and a cat", seed=1, num_inference_steps=2, width=64, height=64))
+    assert ("cat", 2) in words_of(run)
+    edits = [{"kind": "reweight", "id": f"weigh-{number}", "word": ["cat", number], "scale": 2} for number in (1, 2)]
+    assert by_id(reworded(events, run, "a cat and a dog", edits)) == {
+        "words": True, "layout": True, "weigh-1": True, "weigh-2": False,
+    }  # fmt: skip
+
+
+def test_a_word_that_is_said_at_later_steps_is_said(events: EditEvents, fox: Run) -> None:
+    _, kept = painted(events, fox, "a [cat:fox:0.5] on purple", "fox")
+    assert by_id(kept) == {"paint-fox": True}
+
+
+def test_sliders_stand_where_the_list_has_them(events: EditEvents, fox: Run) -> None:
+    edits = [{"kind": "reweight", "id": "weigh-fox", "word": "fox", "scale": 2}]
+    weights = events.follow(fox.id, edits, fox.id, "")[0]["words"]
+    assert {one["text"]: one["scale"] for one in weights}["fox"] == 2.0
