@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pipelines.capture import Capture
 from pipelines.pipeline import Pipeline, StepEvent
 from pipelines.recipe import Recipe
-from pipelines.techniques import Edit, Inject, LocalBlend, PaintMap, Regions, Replace, Reweight
+from pipelines.techniques import Edit, Inject, LocalBlend, PaintMap, Refine, Regions, Replace, Reweight
 from pipelines.techniques.regions import Region
 from pipelines.techniques.values import Box
 from tests.models import write_model
@@ -23,17 +23,19 @@ LEFT, RIGHT = Box(0.0, 0.0, 0.5, 1.0), Box(0.5, 0.0, 1.0, 1.0)
 
 
 class Calls(TorchDispatchMode):
-    """Counts the fused attention calls of a run, and the shapes of every softmax."""
+    """Counts the fused attention calls of a run, their lanes, and the shapes of every softmax."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.fused = 0
+        self.fused = self.lanes = 0
         self.softmax: Counter[tuple[int, ...]] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        self.fused += "scaled_dot_product" in name
+        if "scaled_dot_product" in name:
+            self.fused += 1
+            self.lanes += args[0].shape[:-2].numel()
         if name == "_softmax":
             self.softmax[tuple(out.shape[-2:])] += 1
         return out
@@ -66,23 +68,50 @@ def test_watching_adds_no_fused_call_however_many_words(pipe: Pipeline, words: t
 
 
 @pytest.mark.parametrize(
-    ("edits", "more"),
+    ("edits", "more", "lanes"),
     [
-        ((Replace(),), 0),
-        ((Inject(),), 0),
-        ((Reweight("fox", 2.0),), 0),
-        ((Replace(), Reweight("red", 2.0), Inject(), LocalBlend(words=("fox",))), 0),
-        ((PaintMap("fox", "set", LEFT, renormalise="none"),), 0),
+        ((Replace(),), 0, 0),
+        ((Inject(),), 0, 0),
+        ((Reweight("fox", 2.0),), 0, 0),
+        ((Replace(), Reweight("red", 2.0), Inject(), LocalBlend(words=("fox",))), 0, 0),
+        ((PaintMap("fox", "set", LEFT, renormalise="none"),), 0, 0),
+        ((PaintMap("fox", "move", LEFT, shift=(0.3, 0.0)),), 0, 0),
+        # kept words from the source, new ones their own: a partial alpha, so lanes of both in one call
+        ((Refine(),), 0, 1),
+        ((Reweight("cat", 2.0, of="source"),), 0, 1),
         # a bias parts the lanes that have it from the others: two calls on as many lanes as before
-        ((PaintMap("fox", "gain", LEFT, renormalise="softmax"),), 1),
-        ((Regions((Region("a dog", LEFT), Region("a cat", RIGHT)), hard=False),), 2),
+        ((PaintMap("fox", "gain", LEFT, renormalise="softmax"),), 1, 0),
+        # the others are attended to with the word masked, which is a bias too
+        ((PaintMap("fox", "set", LEFT, renormalise="others"),), 1, 0),
+        # all regions' prompts are one key source, with a bias by place
+        ((Regions((Region("a dog", LEFT), Region("a cat", RIGHT))),), 1, 0),
+        # soft ones are a source each, and these two leave no place to the picture's own prompt
+        ((Regions((Region("a dog", LEFT), Region("a cat", RIGHT)), hard=False),), 2, 1),
     ],
-    ids=["replace", "inject", "reweight", "four at once", "set", "gain by bias", "two soft regions"],
+    ids=[
+        "replace",
+        "inject",
+        "reweight",
+        "four at once",
+        "set",
+        "move",
+        "refine",
+        "reweight of the source",
+        "gain by bias",
+        "set, the others make room",
+        "two hard regions",
+        "two soft regions",
+    ],
 )
-def test_edits_cost_the_fused_calls_that_the_algebra_says(pipe: Pipeline, edits: tuple[Edit, ...], more: int) -> None:
+def test_edits_cost_the_fused_calls_and_lanes_that_the_algebra_says(
+    pipe: Pipeline, edits: tuple[Edit, ...], more: int, lanes: int
+) -> None:
+    """more: calls a cross-attention site; lanes: of each of the edited row's heads, in all calls of such a site."""
     plain, counted = calls(pipe, TARGET), calls(pipe, edited(*edits))
     assert plain.fused == len(pipe.model.unet.sites)
     assert counted.fused == plain.fused + more * sites(pipe, cross=True)
+    heads = sum(site.heads for site in pipe.model.unet.sites if site.cross)
+    assert counted.lanes == plain.lanes + lanes * heads
 
 
 @pytest.mark.parametrize("edit", SAMPLES.values(), ids=SAMPLES)
