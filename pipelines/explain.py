@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from pipelines.batches import batches, most_chunks
 from pipelines.capture import Capture
@@ -13,8 +15,16 @@ from pipelines.run import prepare
 from pipelines.site_calls import SiteExplanation, commuting, sites_of, with_program, with_reading
 from pipelines.stages import stages
 from pipelines.techniques import Edit
+from pipelines.techniques.codec import edit_document
 from xattn.errors import Conflict
 from xattn.sites import Role
+
+_TITLED = ("id", "enabled", "window")
+"""Fields of every edit, which its line tells apart from its own."""
+_ALWAYS = ("op", "strength", "threshold")
+"""Fields of some that are told at their default too, for there is no edit without them."""
+_NAMES = ("op", "of", "reach", "renormalise")
+"""Fields whose text is one of a few names, and no words of a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,7 @@ class Explanation:
             "; then ".join(map(str, stages(recipe))) + f"; guidance {recipe.guidance_scale:g}, seed {recipe.seed}",
             f"Pictures: {self.drawn}{' (one is the source)' if self.drawn > 1 else ''}. Rows a picture: "
             f"{', '.join(self.roles)}{self._interval()}. Text: {self.chunks} × 77 tokens, keys and values made once.",
-            *(f"{_capital(str(edit))}: {_when(edit)}" for edit in recipe.edits),
+            *map(_line, recipe.edits),
             "",
         ]
         table = [("site", "grid", "keys", "lanes", "kernel", "MFLOP", "program")]
@@ -139,6 +149,58 @@ def _when(edit: Edit) -> str:
     steps = f"steps {first} to {last}" if isinstance(first, int) else f"from {first:.0%} to {last:.0%} of the steps"
     where = [*edit.window.sites, *(f"head {head}" for head in edit.window.heads)]
     return ", ".join([steps, f"rows {' and '.join(edit.window.rows)}", *where])
+
+
+def _line(edit: Edit) -> str:
+    """An edit in a line: what it is about, what it says, and where it acts."""
+    return f"{_capital(str(edit))}: {'; '.join(part for part in (_own(edit), _when(edit)) if part)}"
+
+
+def _own(edit: Edit) -> str:
+    """What an edit says beside its word and its window: its numbers, places and choices, in the order of its fields."""
+    document = edit_document(edit)
+    for name in _ALWAYS:
+        if hasattr(edit, name):
+            document.setdefault(name, getattr(edit, name))
+    own = [field.name for field in fields(edit) if field.name in document and field.name not in _TITLED]
+    told = [_field(name, document[name]) for name in own]
+    return ", ".join(text for text in told if not str(edit).endswith(f" of {text.partition(' ')[2]}"))
+
+
+def _field(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return name if value else {"hard": "soft"}.get(name, f"not {name}")
+    named = "" if name == "regions" else f"{name.replace('_', ' ')} "
+    return f"{named}{value if name in _NAMES else _value(value)}"
+
+
+def _value(value: Any) -> str:
+    """JSON's types as a person reads them."""
+    match value:
+        case str():
+            return f'"{value}"'
+        case int() | float():
+            return f"{value:g}"
+        case {"sha256": _, "width": width, "height": height}:
+            return f"painted {width}×{height}"
+        case {"box": [*sides]}:
+            return f"box {_value(sides)}"
+        case {"word_map": word}:
+            return f"where {_value(word)} looks" + (f" over {value['threshold']:g}" if "threshold" in value else "")
+        case {"prompt": prompt, "field": place, **rest}:  # a region
+            strength = _field("strength", rest.get("strength", 1.0))
+            return f"{_value(prompt)} ({_value(place)}), {strength}"
+        case [str(word), int(occurrence)]:
+            return f"{_value(word)} ({occurrence})"
+        case [[int() | float(), int() | float()], *_]:  # points over the steps
+            return ", ".join(f"{number:g} at {at:.0%}" for at, number in value)
+        case [word, [int() | float() as first, int() | float() as last]]:  # a word's own steps
+            return f"{_value(word)} from {first:g} to {last:g}"
+        case [*several]:
+            if any(isinstance(one, Mapping | list) for one in several):
+                return "; ".join(map(_value, several))
+            return (" " if isinstance(several[0], int | float) else ", ").join(map(_value, several))
+    return str(value)
 
 
 def _capital(text: str) -> str:

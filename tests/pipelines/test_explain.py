@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipelines.assets import Asset
 from pipelines.pipeline import Pipeline
 from pipelines.recipe import Recipe
-from pipelines.techniques import NegPip, PaintMap, Regions, Reweight
+from pipelines.techniques import Edit, NegPip, PaintMap, Regions, Reweight
 from pipelines.techniques.regions import Region
-from pipelines.techniques.values import Box
+from pipelines.techniques.values import Box, WordMap
+from tests.pipelines.techniques.samples import SAMPLES, TARGET
 from xattn.errors import Conflict, UnknownWord
 
 FOX = Recipe("a fox on purple", seed=7, num_inference_steps=2, guidance_scale=5.0, width=64, height=96)
@@ -109,3 +111,39 @@ def test_people_and_programs_read_the_same(pipe: Pipeline) -> None:
 def test_a_wrong_word_is_told_here_too(pipe: Pipeline) -> None:
     with pytest.raises(UnknownWord, match="foks"):
         pipe.explain(FOX, words=("foks",))
+
+
+PAINT = Asset.from_image(Image.new("L", (7, 5), 200))
+SAID: dict[str, tuple[Edit, str]] = {
+    "set": (
+        PaintMap("fox", op="set", field=LEFT, amount=4.0, renormalise="others"),
+        'Paint map of "fox": op set, field box 0 0 0.6 1, amount 4, renormalise others; from 0% to 50% of the steps, ',
+    ),
+    "gain by default, off": (PaintMap("fox", field=PAINT, enabled=False), "op gain, field painted 7×5, amount 3; off"),
+    "move": (PaintMap("fox", op="move", shift=(0.25, 0.0), scale=0.5), "op move, amount 1, shift 0.25 0, scale 0.5; "),
+    "reweight": (Reweight("purple", 2.0), 'Reweight of "purple": scale 2; from 0% to 100% of the steps, rows cond'),
+    "over the steps": (Reweight("fox", ((0.0, 4.0), (1.0, 0.5))), "scale 4 at 0%, 0.5 at 100%; "),
+    "of a name": (NegPip("fox", id="no fox"), 'Neg pip "no fox": word "fox", strength 1; '),
+    "regions": (
+        Regions((Region("a dog", LEFT), Region("a cat", WordMap("fox", 0.4), 0.5)), base="a house", hard=False),
+        'Regions: "a dog" (box 0 0 0.6 1), strength 1; "a cat" (where "fox" looks over 0.4), strength 0.5, '
+        'base "a house", soft; ',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_an_edits_own_numbers_are_told_in_its_line(pipe: Pipeline, name: str) -> None:
+    edit, expected = SAID[name]
+    lines = str(pipe.explain(FOX, edits=(edit,))).splitlines()
+    (line,) = (line for line in lines if line.startswith(str(edit)[:1].upper() + str(edit)[1:] + ": "))
+    assert expected in line
+
+
+@pytest.mark.parametrize("edit", SAMPLES.values(), ids=SAMPLES)
+def test_every_edit_has_one_short_line(pipe: Pipeline, edit: Edit) -> None:
+    head = str(pipe.explain(replace(TARGET, edits=(edit,)))).partition("\n\n")[0].splitlines()
+    plain = str(pipe.explain(TARGET)).partition("\n\n")[0].splitlines()
+    assert len(head) == len(plain) + 1
+    assert len(head[-1]) < 200
+    assert "%" in head[-1], "a window of this kind is told in shares of the steps"
