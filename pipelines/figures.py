@@ -133,6 +133,7 @@ def short_site(name: str) -> str:
 def _by_axis(image: Image.Image, maps: AttentionMaps, words: Sequence[Asked], by: Axis, scale: Scale) -> Image.Image:
     maps.along(by)  # raises where it was not kept
     made: list[tuple[str, list[Titled]]] = []
+    fewer = ""
     for word in words:
         if by == "head" and maps.layers:
             made += [
@@ -142,6 +143,7 @@ def _by_axis(image: Image.Image, maps: AttentionMaps, words: Sequence[Asked], by
         else:
             names = _names(maps, by)
             made.append((label(word), _spread([(n, m[word]) for n, m in zip(names, maps.along(by), strict=True)])))
+            fewer = left_out(len(names), "time" if by == "step" and maps.times else by)
     heats = [heat for _, row in made for _, heat in row if heat is not None]
     between = shared_range(maps, heats) if scale == "shared" else None
     side = 160 if max(len(row) for _, row in made) <= 6 else 120
@@ -153,7 +155,7 @@ def _by_axis(image: Image.Image, maps: AttentionMaps, words: Sequence[Asked], by
             for title, heat in row
         ]
         rows.append(Row(tuple(panels), name))
-    return sheet(rows, _bar(between, maps), side=side, indent=1)
+    return sheet(rows, _bar(between, maps), side=side, indent=1, note=fewer)
 
 
 def _heads(maps: AttentionMaps, word: Asked, most: int) -> list[Titled]:
@@ -169,6 +171,11 @@ def _names(maps: AttentionMaps, by: Axis) -> list[str]:
     if by == "layer":
         return [short_site(layer) for layer in maps.layers]
     return [f"head {head}" for head in maps.heads] if by == "head" else list(maps.resolutions)
+
+
+def left_out(count: int, axis: str) -> str:
+    """What a sheet of so many maps says of those along its axis that it does not show."""
+    return "" if count <= MOST else f"{MOST} of {count} {axis}s, evenly spread; the maps have all of them."
 
 
 def _spread(every: list[Titled]) -> list[Titled]:

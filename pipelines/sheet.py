@@ -15,6 +15,8 @@ INK, PAPER, QUIET, LINE = (28, 28, 32), (255, 255, 255), (112, 112, 122), (228, 
 GAP, MARGIN = 20, 24
 _LARGE, _SMALL = 22, 14
 _BAR = (180, 10)
+_NOTE = 20
+"""Pixels of a line of a note."""
 _FURTHER = (19, 27)
 """Pixels of a title's second line and third, small and large."""
 _LINES = 3
@@ -53,10 +55,12 @@ def fitted(image: Image.Image, side: int) -> Image.Image:
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 
 
-def sheet(rows: Sequence[Row], bar: Bar | None = None, *, side: int = 320, indent: int = 0) -> Image.Image:
+def sheet(
+    rows: Sequence[Row], bar: Bar | None = None, *, side: int = 320, indent: int = 0, note: str = ""
+) -> Image.Image:
     """Rows of panels, each panel's longer side `side` pixels.
 
-    indent: panels that the bar starts under, from the left
+    indent: panels that the bar starts under, from the left; note: small letters below all
     """
     fit = [
         replace(row, panels=tuple(replace(p, image=p.image and fitted(p.image, side)) for p in row.panels))
@@ -73,7 +77,9 @@ def sheet(rows: Sequence[Row], bar: Bar | None = None, *, side: int = 320, inden
     heights = [cell[1] + _titles_height(side, max(map(len, some))) for some in titles]
     across = max(len(row.panels) for row in fit)
     width = left + across * cell[0] + (across - 1) * gap + MARGIN
-    height = 2 * MARGIN + sum(heights) + gap * (len(fit) - 1) + (34 if bar else 0)
+    notes = broken(note, small, width - left - MARGIN, ruler)
+    below = _NOTE * len(notes)
+    height = 2 * MARGIN + sum(heights) + gap * (len(fit) - 1) + (34 if bar else 0) + below
     made = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(made)
     top = MARGIN
@@ -94,7 +100,9 @@ def sheet(rows: Sequence[Row], bar: Bar | None = None, *, side: int = 320, inden
         room = width - MARGIN - _bar_width(draw, small, bar)
         # further left where its note would not fit: a bar without one says nothing
         at = next((start for start in (under, left, MARGIN) if start <= room), under)
-        _draw_bar(made, draw, small, bar, (at, height - MARGIN - _BAR[1]))
+        _draw_bar(made, draw, small, bar, (at, height - below - MARGIN - _BAR[1]))
+    for number, line in enumerate(notes):
+        draw.text((left, height - MARGIN - below + number * _NOTE + 4), line, fill=QUIET, font=small)
     return made
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.attention_maps import AttentionMaps, Made
 from pipelines.capture import Capture
-from pipelines.figures import contact_sheet, greatest, shared_range, where_sheet
+from pipelines.figures import contact_sheet, greatest, left_out, shared_range, where_sheet
 from pipelines.pipeline import Pipeline
 from pipelines.sheet import MARGIN, broken
 from pipelines.techniques import Reweight
@@ -105,3 +105,18 @@ def test_of_many_words_a_place_shows_the_greatest_shares_and_the_sum_of_the_othe
     assert sum(share for _, share, _ in told) == pytest.approx(sum(share for _, share in words))
     assert [name for name, _, _ in greatest(where, 60)] == [name for name, _ in words]
     assert where_sheet(Image.new("RGB", (512, 128)), where).height > 240, "a wide picture leaves room for the words"
+
+
+def test_a_sheet_says_which_layers_and_steps_it_leaves_out() -> None:
+    sheets = []
+    for count in (10, 16):
+        values = np.random.default_rng(1).random((1, 1, count, 1, 2, 2), dtype=np.float32)
+        some = AttentionMaps(values, ("fox",), (), tuple(f"layer {n}" for n in range(count)), maps(0.5).made)
+        sheets.append(np.asarray(contact_sheet(PICTURE, some, by="layer")).astype(int))
+    whole, fewer = sheets
+    assert whole.shape[1] == fewer.shape[1], "both have ten maps in a row"
+    assert fewer.shape[0] > whole.shape[0]
+    note = fewer[whole.shape[0] - MARGIN : -MARGIN]
+    assert (note < 160).any(), "small letters below the bar"
+    assert left_out(16, "layer") == "10 of 16 layers, evenly spread; the maps have all of them."
+    assert left_out(10, "layer") == ""

@@ -199,7 +199,7 @@ BAD = [
     ({"model": "emoji-128"}, "model", "ModelRef"),
     ({"edits": ("paint",)}, "edits", "tuple of edits"),
     ({"source": "a fox"}, "source", "Recipe"),
-    ({"source": FULL}, "source", "one step deep"),
+    ({"source": FULL}, "source", "one step deep. Give its source in its place: source=recipe.source."),
     ({"engine": ENGINE + 1}, "engine", "newer"),
     ({"engine": 0}, "engine", "from 1"),
 ]

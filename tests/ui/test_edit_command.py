@@ -94,6 +94,22 @@ def test_a_picture_is_a_source_too_and_its_target_is_drawn_again(xattn: Xattn, m
         assert max(differences) <= 1, "alike to rounding: another batch"
 
 
+def test_a_picture_that_was_edited_is_no_source_and_the_remedy_is_one(xattn: Xattn, model: Path, here: Path) -> None:
+    edits = ("--seed", "3", "--model", model, "--out")
+    assert xattn("edit", "a fox on red", "a dog on red", *edits, "e").code == 0
+    done = xattn("edit", "e/target-a-dog-on-red.png", "a cat on red", "--model", model, "--out", "f")
+    assert done.code == 2
+    assert done.err == (
+        "SOURCE is 'e/target-a-dog-on-red.png', but it must be a picture that was not made from another, "
+        "for edits go one step deep. Give the one that it was made from, source.png beside it, or that one's prompt: "
+        "xattn edit 'a fox on red' --seed 3 TARGET.\n"
+    )
+    assert not (here / "f").exists()
+    for first in ("e/source.png", "a fox on red"):
+        assert xattn("edit", first, "a cat on red", *edits, "f").code == 0
+        assert read_recipe(here / "f" / "source.png") == read_recipe(here / "e" / "source.png")
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from ui.edit_request import EditFlags
 from ui.progress import Bar, bar
 from ui.request import Flags, check_model, wanted
 from ui.terminal import is_terminal
+from xattn.errors import BadValue
 
 if TYPE_CHECKING:
     from pipelines.pipeline import Pipeline, Result
@@ -90,6 +92,7 @@ def edit(
     from ui.outputs import Output
 
     asked = wanted(source, Flags(seed, steps, size, scheduler, guidance, negative), model)
+    _check_source(source, asked.recipe)
     wishes = EditFlags(cross, self_, method, pairs, blend, threshold, mask, reweight, edits).read()
     checks.whole("the number of targets", len(targets), 1, _MOST)
     Output.at(f"{out}/", 1)
@@ -110,6 +113,21 @@ def edit(
         print(json.dumps(_document(files, results, alignments)))
     else:
         print("\n".join(map(str, files)))
+
+
+def _check_source(argument: str, recipe: Recipe) -> None:
+    """Raise BadValue for a picture that was made from another by edits."""
+    first = recipe.source
+    if first is None:
+        return
+    seed = "" if first.seed is None else f"--seed {first.seed} "
+    raise BadValue(
+        "SOURCE",
+        argument,
+        "a picture that was not made from another, for edits go one step deep",
+        "Give the one that it was made from, source.png beside it, or that one's prompt: "
+        f"xattn edit {shlex.quote(first.prompt)} {seed}TARGET",
+    )
 
 
 def _drawn(pipe: Pipeline, recipes: list[Recipe], shown: Bar) -> list[Result]:
