@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from pipelines import recipe_json
+from pipelines.assets import INLINE_BYTES
 from pipelines.recipe import EMBEDDED as DEFAULT_MODEL
 from pipelines.recipe import Recipe
 
@@ -33,11 +34,14 @@ class Copy:
 def copies(recipe: Recipe, folder: Path | None = None) -> tuple[Copy, ...]:
     """All of them. folder: of the model, where it is not the embedded one."""
     model = DEFAULT_MODEL if folder is None else str(folder)
+    away = any(one.data is None or len(one.data) > INLINE_BYTES for one in recipe.assets)
+    beside = " The picture that it begins with is in this machine's store, too large to be inside." if away else ""
+    portable = recipe.portable().to_json()
     return (
-        Copy("Python", "Runs as it is where xattn is installed.", python(recipe, model)),
-        Copy("Command", "Paste it into a shell.", command(recipe, model)),
-        Copy("Batch line", "One line of a file for xattn batch.", batch_line(recipe)),
-        Copy("Recipe", "Save it as recipe.json; xattn generate recipe.json draws it.", recipe.portable().to_json()),
+        Copy("Python", f"Runs as it is where xattn is installed.{beside}", python(recipe, model)),
+        Copy("Command", f"Paste it into a shell.{beside}", command(recipe, model)),
+        Copy("Batch line", f"One line of a file for xattn batch.{beside}", batch_line(recipe)),
+        Copy("Recipe", f"Save it as recipe.json; xattn generate recipe.json draws it.{beside}", portable),
     )
 
 

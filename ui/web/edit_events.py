@@ -11,7 +11,6 @@ import gradio as gr
 from pipelines.attention_maps import AttentionMaps
 from pipelines.ledger import Ledger
 from pipelines.prompt import readings
-from ui.web.begin import read_picture, thumbnail
 from ui.web.colors import word_colors
 from ui.web.edit_list import shown_list
 from ui.web.edits import (
@@ -29,7 +28,7 @@ from ui.web.edits import (
     word_of,
 )
 from ui.web.page import Page
-from ui.web.runs import Run, png
+from ui.web.runs import Run
 from ui.web.studio import Happening, Studio
 from ui.web.telling import QUIET, Teller, Told
 from ui.web.views import words_of
@@ -82,10 +81,6 @@ class EditEvents:
             concurrency_limit=None,
             **QUIET,
         )
-        picture = [edit.begin, edit.picture]
-        edit.begin.chosen(self.choose, None, picture, **fast)
-        edit.begin.shown(self.choose_shown, [page.run], picture, **fast)
-        edit.begin.removed(lambda: (None, None), None, picture, **fast)
 
     def draw(
         self, request: gr.Request, target: str, edits: list[Doc], origin: str | None, shown: str | None
@@ -98,7 +93,7 @@ class EditEvents:
             recipe = edited_recipe(run.recipe, target or "", listed if said is None else only_said(listed, said))
             return self._studio.draw(session, recipe, before=run)
 
-        yield from self._teller.tell(request, shown, begin)
+        yield from self._teller.tell(request, begin)
 
     def _origin(self, origin: str | None, shown: str | None) -> Run:
         if origin is None and shown is None:
@@ -212,24 +207,6 @@ class EditEvents:
         prompt = "" if run is None else (run.recipe.source or run.recipe).prompt
         weights = {"words": []} if run is None else self._weights(run, [])
         return prompt, "", weights, {"edits": []}, [], {}
-
-    def choose(self, event: gr.EventData) -> tuple[Any, Any]:
-        """A picture to begin with was chosen or dropped."""
-        try:
-            asset = read_picture(event._data.get("data"), self._studio.limits)
-            return {"src": thumbnail(asset), "text": f"{asset.width}×{asset.height}, drawn anew by Draw."}, asset
-        except XattnError as error:
-            return {"src": None, "text": str(error)}, None
-
-    def choose_shown(self, shown: str | None) -> tuple[Any, Any]:
-        """The shown picture is to begin with."""
-        from pipelines.assets import Asset
-
-        run = self._quiet(shown)
-        if run is None:
-            return {"src": None, "text": "No picture is shown yet."}, None
-        asset = Asset.from_bytes(png(run.image))
-        return {"src": thumbnail(asset), "text": "The shown picture, drawn anew by Draw."}, asset
 
     def _quiet(self, run_id: object) -> Run | None:
         try:

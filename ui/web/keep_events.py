@@ -13,9 +13,13 @@ from typing import Any
 
 import gradio as gr
 
+from pipelines.assets import Asset
 from pipelines.infotext_reader import Imported
-from pipelines.metadata import file_bytes, read_any
+from pipelines.metadata import file_bytes, keep_assets, read_any
+from pipelines.recipe import Recipe
 from ui.outputs import slug
+from ui.web.begin import begin_view, here, painted_of, thumbnail
+from ui.web.begin_events import drawn_view
 from ui.web.copies import copies
 from ui.web.edit_events import DROPPED
 from ui.web.forms import Form, carried, model_of
@@ -24,7 +28,7 @@ from ui.web.runs import Run, png
 from ui.web.sharing import share_page
 from ui.web.studio import Studio, sentence
 from ui.web.telling import QUIET, Teller, status
-from xattn.errors import BadValue, XattnError
+from xattn.errors import BadValue, CannotWrite, XattnError
 
 _MEDIA = {"PNG": ("image/png", ".png"), "JPEG": ("image/jpeg", ".jpg"), "WEBP": ("image/webp", ".webp")}
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".json")
@@ -48,8 +52,9 @@ class KeepEvents:
         keep.sheet.click(self.sheet, [page.run], files, **fast)
         settings = [*page.settings.all, page.model, page.base, page.carried, page.reset, page.lock]
         edit = page.edit
-        restored = [keep.drop, page.status, edit.edits, edit.origin, edit.target, edit.picture, edit.begin]
-        keep.drop.dropped(self.dropped, [page.model], [*settings, *restored], **fast)
+        restored = [keep.drop, page.status, edit.edits, edit.origin, edit.target]
+        begun = [edit.picture, edit.begin, edit.mask, edit.masked, page.viewer]
+        keep.drop.dropped(self.dropped, [page.model, page.run, edit.picture], [*settings, *restored, *begun], **fast)
 
     def follow(self, shown: str | None) -> dict[str, Any]:
         """Another picture is shown."""
@@ -58,8 +63,13 @@ class KeepEvents:
         except XattnError:
             return {"copies": []}
         folder = self._studio.models.folder(model_of(run.recipe))
+        try:
+            keep_assets(run.recipe)  # what the texts leave out; an edited picture is drawn from it, too
+            lacking = ""
+        except CannotWrite as error:
+            lacking = f"It needs the picture that it begins with, which could not be kept. {error}"
         told = copies(run.recipe, folder)
-        return {"copies": [{"label": one.label, "hint": one.hint, "text": one.text} for one in told]}
+        return {"copies": [{"label": one.label, "hint": lacking or one.hint, "text": one.text} for one in told]}
 
     def download(self, shown: str | None, form: str, inside: bool) -> tuple[Any, Any]:
         """The picture as a file."""
@@ -67,7 +77,10 @@ class KeepEvents:
 
         def made(run: Run) -> tuple[str, str, bytes]:
             media, suffix = _MEDIA.get(kind, _MEDIA["PNG"])
-            return _name(run, suffix), media, file_bytes(run, kind, metadata=bool(inside))
+            name = _name(run, suffix)
+            if inside:
+                keep_assets(run.recipe, name)  # a JPEG has no room for them
+            return name, media, file_bytes(run, kind, metadata=bool(inside))
 
         return self._file(shown, made)
 
@@ -97,7 +110,7 @@ class KeepEvents:
         told = status("idle", f"{name}, {len(data) / 1024:.0f} kB.")
         return {"name": name, "media": media, "data": encoded, "number": next(_count)}, told
 
-    def dropped(self, model: str, event: gr.EventData) -> tuple[Any, ...]:
+    def dropped(self, model: str, shown: str | None, before: Asset | None, event: gr.EventData) -> tuple[Any, ...]:
         """A picture's or recipe's settings come back into the form, with a list of what could not be brought."""
         settings = len(self._page.settings.all) + 5
         skips = (gr.skip(),) * settings
@@ -105,7 +118,7 @@ class KeepEvents:
             imported = read_dropped(event._data.get("name"), event._data.get("data"), self._studio)
         except Exception as error:  # noqa: BLE001  as above
             text = sentence(error)
-            return *skips, {"text": text}, status("failed", text), *(gr.skip(),) * 5
+            return *skips, {"text": text}, status("failed", text), *(gr.skip(),) * 8
         recipe, notes = imported.recipe, list(imported.notes)
         name = model_of(recipe)
         if name is not None and name not in self._studio.models.names:
@@ -116,13 +129,12 @@ class KeepEvents:
         edits = [dict(one) for one in recipe.document().get("edits", [])]  # type: ignore[attr-defined]
         if edits or recipe.source is not None:
             notes.append("Its edits come back in Edit once the picture that they change is drawn: press Draw.")
-        init = recipe.init
-        if init is not None and init.data is None:
-            notes.append("The picture that it began with is not inside; choose it again in Edit.")
-            init = None
+        init, *begun = self._begun(recipe, notes)
+        canvas = begin_view(init, begun[1]).to_json() if init is not None else gr.skip()
+        if init is None and before is not None:  # what is on the canvas begins nothing any more
+            canvas = drawn_view(self._studio, shown)
         base = None if not rest else replace(recipe, model=None, edits=(), source=None, init=None, mask=None).to_json()
         values = [getattr(form, field) for field in Form.__slots__]
-        begin = None if init is None else {"src": None, "text": f"The picture's own, {init.width}×{init.height}."}
         return (
             *values,
             name or model,
@@ -139,8 +151,23 @@ class KeepEvents:
             DROPPED if edits or recipe.source is not None else None,
             recipe.prompt,
             init,
-            begin,
+            *begun,
+            canvas,
         )
+
+    def _begun(self, recipe: Recipe, notes: list[str]) -> tuple[Any, ...]:
+        """The picture that a recipe begins with, how it is shown, its mask, and whether there is one."""
+        if recipe.init is None:
+            return None, None, None, False
+        init = here(recipe.init, self._studio.limits)
+        mask = None if recipe.mask is None else here(recipe.mask, self._studio.limits)
+        if init is None:
+            notes.append("The picture that it began with is not inside; choose it again in Edit.")
+            return None, None, None, False
+        if mask is None and recipe.mask is not None:
+            notes.append("Where it was drawn anew is not inside; paint it again in Edit.")
+        told = {"src": thumbnail(init), "text": f"The picture's own, {init.width}×{init.height}."}
+        return init, told, None if mask is None else painted_of(mask), mask is not None
 
 
 def read_dropped(name: object, data: object, studio: Studio) -> Imported:

@@ -9,9 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.assets import Asset
 from pipelines.recipe import Recipe
-from ui.web.begin import mask_for
+from ui.web.begin import fitted, mask_for
 from ui.web.forms import Form
 from ui.web.ledger_view import vocabulary_view
 from ui.web.page import Page
@@ -34,10 +33,9 @@ class MakeEvents:
             page.count,
             page.model,
             page.base,
-            page.run,
             page.edit.picture,
             page.edit.masked,
-            page.edit.painted,
+            page.edit.mask,
         ]
         page.draw.click(self.draw, inputs, teller.outputs, trigger_mode="multiple", concurrency_limit=None, **QUIET)
         page.stop.click(self.stop, None, None, queue=False, **QUIET)
@@ -58,18 +56,21 @@ class MakeEvents:
 
     def draw(self, request: gr.Request, *values: Any) -> Iterator[Told]:
         """From the form to a picture, telling what happens meanwhile."""
-        *form_values, lock, count, model, base, shown, picture, masked, painted = values
+        *form_values, lock, count, model, base, picture, masked, painted = values
 
         def begin(session: str) -> Iterator[Happening]:
             form = Form(*form_values)
             if not lock:
                 form = replace(form, seed="")
-            init: Asset | None = picture
-            mask = mask_for(init, painted) if init is not None and masked else None
-            recipe = form.recipe(None if base is None else Recipe.from_json(base), init=init, mask=mask)
+            carried = None if base is None else Recipe.from_json(base)
+            recipe = form.recipe(carried)
+            if picture is not None:
+                usual = self._studio.models.usual(model)
+                init = fitted(picture, recipe.width or usual[0], recipe.height or usual[1])
+                recipe = form.recipe(carried, init=init, mask=mask_for(init, painted) if masked else None)
             return self._studio.draw(session, recipe, count=int(count), model=model)
 
-        yield from self._teller.tell(request, shown, begin)
+        yield from self._teller.tell(request, begin)
 
     def stop(self, request: gr.Request) -> None:
         """Stop what this tab draws."""

@@ -8,24 +8,21 @@ from typing import TYPE_CHECKING
 
 from ui.web.viewer.data import Mode
 from ui.web.viewer.page import LIMIT, fitting, page
-from ui.web.views import data_url, view_of
+from ui.web.views import small_url, view_of
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from ui.web.runs import Run
     from ui.web.viewer.data import Block
 
 _CODE = 260_000
 """Bytes kept for the viewer's own code, the words and the recipe."""
-_PICTURE = 900_000
 
 
 def share_page(run: Run) -> str:
     """The file's text, under 3 MB; what of the maps does not fit is averaged over an axis, steps last."""
     view = view_of(run)
-    before = None if run.before is None else _small(run.before)
-    view = replace(view, picture=_small(run.image), before=before, fields={}, regions=())
+    before = None if run.before is None else small_url(run.before)
+    view = replace(view, picture=small_url(run.image), before=before, fields={}, regions=())
     recipe = run.recipe.portable().to_json()
     budget = LIMIT - _CODE - len(recipe) - len(view.picture or "") - len(view.before or "")
     modes: list[Mode] = ["look", "words"]
@@ -51,9 +48,3 @@ def _fitting(run: Run, blocks: tuple[Block, ...], budget: int) -> tuple[Block, .
     if len(json.dumps([block.to_json(compress=True) for block in blocks])) <= budget:
         return blocks
     return fitting(run.maps.marginals(), budget=budget)
-
-
-def _small(image: Image) -> str:
-    """As a PNG where that is small, else as a JPEG."""
-    exact = data_url(image)
-    return exact if len(exact) <= _PICTURE else data_url(image, "JPEG", 88)

@@ -17,6 +17,8 @@ from xattn.errors import Cancelled
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _THUMB = 128
+_OWN = {"progress": None}
+"""What brings back the viewer's own picture after a run that came to nothing."""
 Told = tuple[Any, ...]
 
 
@@ -62,10 +64,8 @@ class Teller:
         self.studio = studio
         self.outputs = [page.viewer, page.status, page.strip, page.run, page.insight]
 
-    def tell(
-        self, request: gr.Request, shown: str | None, begin: Callable[[str], Iterator[Happening]]
-    ) -> Iterator[Told]:
-        """Tell what `begin(session)` yields; what goes wrong is told too, and the viewer shows `shown` again."""
+    def tell(self, request: gr.Request, begin: Callable[[str], Iterator[Happening]]) -> Iterator[Told]:
+        """Tell what `begin(session)` yields; what goes wrong is told too, and the viewer has its own picture back."""
         session = session_of(request)
         skip = gr.skip()
         try:
@@ -78,10 +78,10 @@ class Teller:
                 elif isinstance(event, Drawn):
                     yield self._done(event, session)
         except Cancelled:
-            yield self._restored(shown), status("idle", "Stopped."), skip, skip, skip
+            yield Viewer(patch=_OWN), status("idle", "Stopped."), skip, skip, skip
         except Exception as error:  # noqa: BLE001  told on the page, and logged where it is nobody's mistake
             # refused while another of this tab is drawn: that one goes on showing itself
-            viewer = skip if self.studio.line.draws(session) else self._restored(shown)
+            viewer = skip if self.studio.line.draws(session) else Viewer(patch=_OWN)
             yield viewer, status("failed", sentence(error)), skip, skip, skip
 
     def show(self, request: gr.Request, run_id: object) -> Told:
@@ -109,15 +109,6 @@ class Teller:
         told = status("drawing" if more else "idle", text, 0.0, f"{run.seconds:.1f} s, seed {run.recipe.seed}")
         pictures = strip(self.studio.runs.of(session), run.id)
         return view_of(run).to_json(compress=True), told, pictures, run.id, insight(run)
-
-    def _restored(self, shown: str | None) -> Any:
-        """The viewer as it was before a run that came to nothing."""
-        try:
-            run = self.studio.runs.get(shown)
-        except ValueError:
-            return Viewer(patch={"picture": None, "progress": None})
-        size = {"width": run.image.width, "height": run.image.height}
-        return Viewer(patch={"picture": data_url(run.image), "progress": None, **size})
 
 
 def _patch(event: Drawing) -> Any:

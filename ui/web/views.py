@@ -19,12 +19,21 @@ if TYPE_CHECKING:
 
     from ui.web.runs import Run
 
+_SMALL = 900_000
+"""Characters of a picture that is sent exactly."""
+
 
 def data_url(image: Image, form: str = "PNG", quality: int = 85) -> str:
     """The picture as a `data:` URL, for a page that asks no host for anything."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, form, quality=quality)
     return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def small_url(image: Image) -> str:
+    """The same: as a PNG where that is small, else as a JPEG."""
+    exact = data_url(image)
+    return exact if len(exact) <= _SMALL else data_url(image, "JPEG", 88)
 
 
 def words_of(run: Run) -> tuple[Phrase, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from ui.web.begin_events import BeginEvents
 from ui.web.edit_events import EditEvents
 from ui.web.keep_events import KeepEvents
 from ui.web.make_events import MakeEvents
@@ -19,4 +20,5 @@ def wire(page: Page, studio: Studio, blocks: gr.Blocks) -> None:
     teller = Teller(page, studio)
     MakeEvents(page, studio, teller).wire(blocks)
     EditEvents(page, studio, teller).wire()
+    BeginEvents(page, studio).wire()
     KeepEvents(page, studio, teller).wire()

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.assets import Asset
+from pipelines.metadata import keep_assets
 from pipelines.pipeline import Pipeline
 from pipelines.recipe import Recipe
 from pipelines.techniques import Reweight
@@ -22,6 +24,10 @@ from ui.web.copies import copies
 
 PLAIN = Recipe('it\'s a "fox" on purple', negative_prompt="a cat", seed=5, num_inference_steps=2, scheduler="euler")
 EDITED = replace(PLAIN, edits=(Reweight(word="fox", scale=2.0),), clip_skip=1)
+WILD = Asset.from_image(Image.effect_noise((300, 300), 100))
+"""Too large to be inside a recipe's text."""
+BEGUN = replace(EDITED, init=WILD, strength=0.9)
+EACH = pytest.mark.parametrize("recipe", [PLAIN, EDITED, BEGUN], ids=["plain", "edited", "begun"])
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +37,13 @@ def pipe(model: Path) -> Pipeline:
 
 
 def texts(pipe: Pipeline, recipe: Recipe, folder: Path) -> tuple[dict[str, str], Image.Image]:
-    """The copies of a recipe, and its picture."""
+    """The copies of a recipe, and its picture; what the texts leave out is kept, as the page does."""
     result = pipe(recipe)
+    keep_assets(result.recipe)
     return {one.label: one.text for one in copies(result.recipe, folder)}, result.image
 
 
-@pytest.mark.parametrize("recipe", [PLAIN, EDITED], ids=["plain", "edited"])
+@EACH
 def test_python_draws_the_same(pipe: Pipeline, model: Path, here: Path, recipe: Recipe) -> None:
     said, expected = texts(pipe, recipe, model)
     exec(compile(said["Python"], "copied.py", "exec"), {})
@@ -45,19 +52,23 @@ def test_python_draws_the_same(pipe: Pipeline, model: Path, here: Path, recipe: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [PLAIN, EDITED], ids=["plain", "edited"])
+@EACH
 def test_the_command_draws_the_same(pipe: Pipeline, model: Path, here: Path, recipe: Recipe) -> None:
     said, expected = texts(pipe, recipe, model)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", said["Command"]], cwd=here, env=environment(PATH=path), capture_output=True, text=True
+        ["bash", "-c", said["Command"]],
+        cwd=here,
+        env=environment(PATH=path, XATTN_CACHE=os.environ["XATTN_CACHE"]),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     with Image.open(here / "picture.png") as image:
         assert np.array_equal(np.asarray(image), np.asarray(expected))
 
 
-@pytest.mark.parametrize("recipe", [PLAIN, EDITED], ids=["plain", "edited"])
+@EACH
 def test_the_batch_line_draws_the_same(
     pipe: Pipeline, model: Path, here: Path, xattn: Callable[..., Any], recipe: Recipe
 ) -> None:
@@ -68,3 +79,10 @@ def test_the_batch_line_draws_the_same(
     (file,) = (here / "drawn").rglob("*.png")
     with Image.open(file) as image:
         assert np.array_equal(np.asarray(image), np.asarray(expected))
+
+
+def test_a_text_that_lacks_its_picture_says_where_that_is() -> None:
+    assert "in this machine's store" in copies(BEGUN)[0].hint
+    assert not any(
+        "store" in one.hint for one in copies(replace(EDITED, init=Asset.from_image(Image.new("L", (9, 9)))))
+    )

@@ -14,13 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from pipelines.assets import Asset
 from pipelines.recipe import Recipe
 from pipelines.techniques import Reweight
 from pipelines.techniques.regions import Region, Regions
 from pipelines.techniques.values import Box
 from pipelines.upscale import Upscale
-from ui.web.begin import mask_for, opened, read_picture
+from ui.web.begin import opened, read_picture
 from ui.web.colors import PALETTE, word_colors
 from ui.web.copies import copies
 from ui.web.edits import edited_recipe, painted, read_list, regioned, reworded, settled, weighed
@@ -137,15 +136,6 @@ def test_a_photo_that_was_held_upright_is_seen_upright() -> None:
     Image.new("RGB", (64, 32)).save(file, "JPEG", exif=exif)
     asset = read_picture(base64.b64encode(file.getvalue()).decode(), Limits())
     assert opened(asset).size == (asset.width, asset.height) == (32, 64)
-
-
-def test_a_painted_mask_has_the_pictures_size_and_is_white_where_it_was_painted() -> None:
-    init = Asset.from_image(Image.new("RGB", (128, 64)))
-    mask = opened(mask_for(init, {"0": png_of((64, 32), (0, 0, 32, 32)), "1": png_of((64, 32), (48, 0, 64, 32))}))
-    assert mask.size == (128, 64)
-    assert [mask.getpixel((x, 32)) for x in (10, 80, 120)] == [(255,) * 3, (0,) * 3, (255,) * 3]
-    with pytest.raises(BadValue, match="painted"):
-        mask_for(init, {})
 
 
 def test_a_words_slider_puts_one_edit_into_the_list_and_takes_it_away() -> None:

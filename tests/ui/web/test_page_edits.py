@@ -54,6 +54,13 @@ def paint(desk: Desk, word: str, *strokes: tuple[float, float]) -> None:
     desk.page.wait_for_selector(f".edit:has-text('{word}')")
 
 
+def wait_for_canvas(desk: Desk) -> None:
+    """Until the picture to begin with is on it."""
+    desk.page.wait_for_function(
+        "() => { const now = document.querySelector('.xv').xattnViewer.state(); return now.mask && now.ready; }"
+    )
+
+
 def titles(desk: Desk) -> list[str]:
     """Of the edits in the list."""
     return [str(one) for one in desk.page.locator(".edit-title b").all_inner_texts()]
@@ -109,8 +116,11 @@ def test_only_what_was_painted_is_drawn_anew(desk: Desk, tmp_path: Path) -> None
     desk.page.click("#begin-with > button")
     desk.page.locator(".begin-button", has_text="Use the shown one").click()
     desk.page.wait_for_selector(".begin-picture")
-    paint(desk, "fox", (0.45, 0.3), (0.55, 0.3))
-    desk.page.check("#masked input")
+    wait_for_canvas(desk)
+    for across in (0.45, 0.55):
+        desk.stroke((across, 0.3), (across, 0.8))
+    desk.page.wait_for_function("() => document.querySelector('#masked input').checked")
+    assert titles(desk) == [], "a mask is no edit of a word"
     desk.area("Make")
     desk.type("prompt", "a panda on purple")
     desk.type("seed", "77")

@@ -1,5 +1,5 @@
-// A picture to begin with: chosen, dropped here, or the one that is shown. Value: {"src", "text", "masked"} or null.
-// Fires "chosen" with {name, data (base64)}, "shown", "removed".
+// A picture to begin with: chosen, dropped here, or the one that is shown. Value: {"src", "text"} or null.
+// Fires "chosen" with {name, data (base64)}, "shown", "onto" (it goes on the canvas), "removed".
 const make = (tag, cls, text) => {
   const node = document.createElement(tag);
   if (cls) node.className = cls;
@@ -41,10 +41,13 @@ const draw = () => {
   shown.addEventListener("click", () => trigger("shown", {}));
   row.append(choose, shown);
   if (value?.src) {
+    const onto = make("button", "begin-button", "Paint on it");
+    onto.type = "button";
+    onto.addEventListener("click", () => trigger("onto", {}));
     const off = make("button", "begin-button", "Remove");
     off.type = "button";
     off.addEventListener("click", () => trigger("removed", {}));
-    row.append(off);
+    row.append(onto, off);
   }
   side.append(row, input);
   root.append(side);

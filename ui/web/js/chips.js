@@ -14,13 +14,14 @@ const write = (text) => {
   area.dispatchEvent(new Event("input", { bubbles: true }));
 };
 const choose = (text, nth, additive) => {
-  const viewer = document.querySelector(".xv")?.xattnViewer;
   const known = (window.xattnWords || []).map((word) => word.toLowerCase());
   const index = known.indexOf(nth > 1 ? `${text.toLowerCase()} (${nth})` : text.toLowerCase());
-  if (!viewer || index < 0) return;
-  if (viewer.state().mode === "regions" || viewer.state().mode === "compare") viewer.mode("look");
-  const now = viewer.state().selection.words || [];
-  viewer.select({ words: additive ? [...new Set([...now, index])] : [index] });
+  if (index < 0) return;
+  window.xattnDrawn?.((viewer) => {
+    if (viewer.state().mode === "regions" || viewer.state().mode === "compare") viewer.mode("look");
+    const now = viewer.state().selection.words || [];
+    viewer.select({ words: additive ? [...new Set([...now, index])] : [index] });
+  });
 };
 const draw = (value) => {
   root.replaceChildren();

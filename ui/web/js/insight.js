@@ -29,10 +29,10 @@ const draw = () => {
     bar.append(fill);
     row.append(name, bar, make("span", "insight-share", `${(100 * word.share).toFixed(1)} %`));
     row.append(make("span", "insight-where", word.layer ? `most in ${word.layer}${word.step ? `, step ${word.step}` : ""}` : ""));
-    row.addEventListener("click", () => {
-      viewer()?.mode("look");
-      viewer()?.select({ words: [index], step: null, layers: null, head: null });
-    });
+    row.addEventListener("click", () => window.xattnDrawn?.((viewer) => {
+      viewer.mode("look");
+      viewer.select({ words: [index], step: null, layers: null, head: null });
+    }));
     table.append(row);
   });
   root.append(make("p", "insight-lead", value.help), table, make("p", "insight-kept", value.kept));

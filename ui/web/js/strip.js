@@ -20,3 +20,15 @@ const draw = () => {
 };
 watch("value", draw);
 draw();
+// Does `act(viewer)` with the chosen picture on the canvas: one to begin with may have taken its place.
+window.xattnDrawn = (act) => {
+  const viewer = document.querySelector(".xv")?.xattnViewer;
+  if (!viewer?.state().mask) return viewer && act(viewer);
+  root.querySelector(".strip-one.chosen")?.click();
+  const wait = (tries) => {
+    const { mask, ready } = viewer.state();
+    if (!mask && ready) act(viewer);
+    else if (tries) setTimeout(() => wait(tries - 1), 50);
+  };
+  wait(100);
+};

@@ -32,9 +32,10 @@ const draw = () => {
     brush.type = "button";
     brush.title = `Paint where “${word.text}” should look`;
     brush.addEventListener("click", () => {
-      const viewer = document.querySelector(".xv")?.xattnViewer;
-      viewer?.mode("paint");
-      viewer?.select({ words: [index] });
+      window.xattnDrawn?.((viewer) => {
+        viewer.mode("paint");
+        viewer.select({ words: [index] });
+      });
       document.querySelector("#viewer")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
     });
     row.append(name, slider, number, brush);

@@ -42,7 +42,8 @@ class Viewer(gr.HTML, metaclass=WithoutStub):
     """A picture, its words' maps over it, and a brush. README.md beside this file has its props and events.
 
     value: a View, or its JSON; None is the empty state. Never make the viewer an *input* of an event: its value holds
-        the maps. What a person did comes with the events `word, place, view, slice, paint, regions, compare, mode`.
+        the maps. What a person did comes with the events `word, place, view, slice, paint, mask, regions, compare,
+        mode`.
     patch: a part of a view, laid over what is shown, without sending the rest again
     server_functions: `where` and `maps` are called by the viewer where they are given
     """

@@ -19,6 +19,7 @@ class View:
     words: along the first axis of every block of `maps`
     fields: painted fields to begin with, grey PNG as base64, by word index
     modes: which are offered; None leaves out those that have no data
+    mask: what is painted is where a picture may change, not a word: the event is `mask`, and the mode before comes back
     Raises BadValue, UnknownName.
     """
 
@@ -38,6 +39,7 @@ class View:
     regions: tuple[Region, ...] = ()
     place: PlaceAnswer | None = None
     note: str = ""
+    mask: bool = False
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -76,4 +78,6 @@ class View:
             told["modes"] = list(self.modes)
         if self.mode is not None:
             told["mode"] = self.mode
+        if self.mask:
+            told["mask"] = True
         return told

@@ -41,8 +41,9 @@ async function exportFields(model) {
 async function tellFields(model) {
   model.touch();
   const turn = (model.turn = (model.turn || 0) + 1);
+  const { id, mask } = model.view; // another view may come meanwhile
   const fields = await exportFields(model);
-  if (turn === model.turn) model.emit("paint", { fields });
+  if (turn === model.turn) model.emit(mask ? "mask" : "paint", { id, fields });
 }
 
 const copyRegions = (regions) => regions.map((region) => ({ ...region }));

@@ -19,7 +19,7 @@ function paintPart(model) {
   const one = button("clear-word", "Clear word", () => changeField(model, model.words[0], (field) => field.values.fill(0)), { icon: "clear" });
   const all = button("clear", "Clear all", () => clearFields(model));
   const list = el("ul", { class: "xv-painted-list", "aria-label": "Painted words" });
-  const hint = el("p", { class: "xv-hint" }, "Choose a word above and paint where it should be.");
+  const hint = el("p", { class: "xv-hint" });
   const node = el("section", { class: "xv-card", "aria-label": "Brush" },
     el("div", { class: "xv-tools", role: "group", "aria-label": "Tool" }, tools),
     el("div", { class: "xv-rows" }, size.node, strength.node),
@@ -39,6 +39,7 @@ function paintPart(model) {
     const painted = [...model.fields].filter(([, field]) => !isEmpty(field)).sort(([a], [b]) => a - b);
     one.disabled = isEmpty(model.fields.get(model.words[0]));
     all.disabled = !painted.length;
+    say(hint, model.view.mask ? "Paint where the picture may change." : "Choose a word above and paint where it should be.");
     hint.hidden = painted.length > 0;
     const key = JSON.stringify(painted.map(([word, field]) => [word, coverOf(field).toFixed(3)]));
     if (key === built) return;

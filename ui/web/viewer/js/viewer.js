@@ -64,7 +64,8 @@ function mount(host, view = null) {
     patch: (part) => takeView(model, part || {}, false).catch(fail),
     on: model.on,
     select(wish) {
-      if (wish.words) model.words = wish.words.filter((word) => word in model.view.words);
+      const words = wish.words?.filter((word) => word in model.view.words);
+      if (words?.length || wish.words?.length === 0) model.words = words; // none that is here: what is chosen stays
       const { words: _, ...axes } = wish;
       scrub(model, axes);
     },
@@ -80,15 +81,17 @@ function mount(host, view = null) {
       clearFields(model);
       changeRegions(model, []);
     },
-    /** Without telling: the app took these from its list itself. words: their texts; null is all, and the regions. */
+    /** Without telling: the app took these from its list itself. words: their texts; null is all, and the regions. A mask is in no list. */
     erase(words = null) {
-      for (const [word, field] of model.fields) {
-        if (!words || words.includes(model.view.words[word]?.text)) field.values.fill(0);
+      const painted = model.view.mask ? model.left : { words: model.view.words, fields: model.fields };
+      for (const [word, field] of painted?.fields ?? []) {
+        if (!words || words.includes(painted.words[word]?.text)) field.values.fill(0);
       }
       if (!words) this.eraseRegions();
       model.touch();
     },
     eraseRegions() {
+      if (model.left) model.left.regions = [];
       Object.assign(model, { regions: [], region: null });
       model.touch();
     },
@@ -99,7 +102,7 @@ function mount(host, view = null) {
       return shown ? cellAt(shown.sum, x, y).value : null;
     },
     state: () => ({
-      id: model.view.id, mode: model.mode, selection: selectionOf(model), opacity: model.opacity, marker: model.marker,
+      id: model.view.id, mask: Boolean(model.view.mask), mode: model.mode, selection: selectionOf(model), opacity: model.opacity, marker: model.marker,
       tool: model.tool, size: model.size, region: model.region, compareAt: model.compareAt, ready: root.dataset.ready === "true",
     }),
     destroy() {
@@ -142,7 +145,11 @@ async function takeView(model, next, whole) {
   if (asked !== model.asked) return;
   const kept = whole || maps ? [] : model.blocks;
   const chosen = model.words.map((word) => model.view.words[word]?.text);
+  const masking = Boolean(model.view.mask);
+  if (fresh && next.mask && !masking) leave(model);
+  const left = fresh && masking && model.left?.id === next.id ? model.left : null;
   model.view = { ...(whole ? blank : model.view), ...rest };
+  keepOwn(model, next, whole);
   model.blocks = [...kept, ...blocks];
   model.axes = axesOf(model.blocks);
   model.grids.clear();
@@ -157,11 +164,29 @@ async function takeView(model, next, whole) {
   if (model.blocks.length && !chooseBlock(model.blocks, model)) Object.assign(model, ALL);
   if (fields && (fresh || !whole)) await loadFields(model, fields);
   if (regions && (fresh || !whole)) model.regions = copyRegions(regions);
+  if (left) {
+    model.fields = new Map(left.fields);
+    model.regions = left.regions;
+  }
   if (place !== undefined && (place || !whole)) await showPlace(model, place);
+  if (!mode && masking && !model.view.mask) model.mode = model.left?.mode ?? model.mode;
   if (mode) model.mode = mode;
   if (!modesOf(model).includes(model.mode)) model.mode = modesOf(model)[0] ?? "look";
   model.ready = true;
   model.touch();
+}
+
+/** What was painted on a picture, and how it was looked at, while the canvas has another one for its mask. */
+function leave(model) {
+  const { view, mode, fields, regions } = model;
+  model.left = { id: view.id, words: view.words, mode, fields: [...fields], regions };
+}
+
+/** A picture that comes with progress is a preview: where progress ends without another view, the own one is back. */
+function keepOwn(model, next, whole) {
+  const { picture, width, height } = model.view;
+  if (whole || (next.picture !== undefined && !next.progress)) model.own = { picture, width, height };
+  else if (next.progress === null) Object.assign(model.view, model.own);
 }
 
 /** Where to begin: the longest word is seldom "a" or "of". */
