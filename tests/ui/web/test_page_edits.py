@@ -66,8 +66,8 @@ def titles(desk: Desk) -> list[str]:
     return [str(one) for one in desk.page.locator(".edit-title b").all_inner_texts()]
 
 
-def test_one_stroke_moves_the_fox(desk: Desk, tmp_path: Path) -> None:
-    paint(desk, "fox", (0.75, 0.25))
+def test_strokes_move_the_fox(desk: Desk, tmp_path: Path) -> None:
+    paint(desk, "fox", (0.68, 0.2), (0.8, 0.2))
     desk.draw("draw-edits")
     recipe, _, image = kept(desk, tmp_path)
     assert recipe.edits[0].renormalise == "others"  # type: ignore[attr-defined]
