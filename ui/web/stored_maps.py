@@ -35,7 +35,6 @@ class StoredMaps:
     looks: uint8 [place, y, x], where each place of a coarse grid looks in the picture, each by its greatest value;
         their scales beside them
     lengths: float32 [word, layer, head], of each word's value (pipelines.value_lengths): a few kilobytes
-    A share over 1 that only enlarging a coarse map made is kept as 1, as maps keep one below 0 as 0.
     """
 
     values: NDArray[np.uint8]
@@ -60,13 +59,12 @@ class StoredMaps:
         """
         known = tuple(sites)
         values = maps.values
-        # no colour shows a share below 0, where an edit turned a word round; one over 1 is an edit's, or an overshoot
-        most = None if maps.made.edited else 1.0
-        scales = np.clip(values.max(axis=(4, 5)), 0.0, most)
+        # no colour shows a share below 0, where an edit turned a word round; one over 1 stays, or means would differ
+        scales = np.clip(values.max(axis=(4, 5)), 0.0, None)
         made = np.zeros(values.shape, dtype=np.uint8)
         for word in range(values.shape[0]):  # one word at a time: no second float copy of everything
             divisor = np.where(scales[word] > 0, scales[word], 1.0)[..., None, None]
-            made[word] = np.rint(np.clip(values[word], 0.0, most) / divisor * 255.0).astype(np.uint8)
+            made[word] = np.rint(np.clip(values[word], 0.0, None) / divisor * 255.0).astype(np.uint8)
         layers = pack(replace(maps, values=values[:1, :1], steps=maps.steps[:1], counts=None, parts={}), known).layers
         words = tuple(word for word in maps.words if isinstance(word, str) or _occurrence(word))
         own = None if lengths is None else _fitted(lengths, values.shape[2:4])

@@ -153,15 +153,13 @@ def test_a_run_has_one_mean_in_python_on_the_page_and_in_the_browser(tmp_path: P
         np.testing.assert_allclose(browser[place, 0, 0, 0], maps[word], rtol=0, atol=level)
 
 
-def test_a_share_over_one_that_only_enlarging_made_is_one() -> None:
+def test_a_share_below_zero_is_kept_as_none_and_one_over_one_as_it_is() -> None:
     maps = some_maps()
     values = maps.values.copy()
-    values[0, 1, 0, 2] = np.linspace(0.0, 1.34, 24, dtype=np.float32).reshape(4, 6)
-    plain, edited = (replace(maps, values=values, made=replace(maps.made, edited=one)) for one in (False, True))
-    assert max(StoredMaps.of(plain, SITES).blocks()[0].scale) == 1.0
-    assert max(StoredMaps.of(edited, SITES).blocks()[0].scale) == pytest.approx(1.34)
-    shown = StoredMaps.of(plain, SITES).mean(words=[0], step=2, layers=(SITES[0].name,), head=2)[0, 0, 0, 0]
-    np.testing.assert_allclose(shown, np.minimum(values[0, 1, 0, 2], 1.0), rtol=0, atol=1 / 510 + 1e-6)
+    values[0, 1, 0, 2] = np.linspace(-0.5, 1.34, 24, dtype=np.float32).reshape(4, 6)
+    stored = StoredMaps.of(replace(maps, values=values), SITES)
+    shown = stored.mean(words=[0], step=2, layers=(SITES[0].name,), head=2)[0, 0, 0, 0]
+    np.testing.assert_allclose(shown, np.maximum(values[0, 1, 0, 2], 0.0), rtol=0, atol=1.34 / 510 + 1e-6)
 
 
 def test_a_word_turned_round_is_shown_as_nothing() -> None:
