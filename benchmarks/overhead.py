@@ -175,6 +175,9 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.peak_of:
         return _peak_of(next(peer for peer in peers if peer.name == asked.peak_of), whole=whole)
     if asked.only:
+        if unknown := set(asked.only).difference(peer.name for peer in peers):
+            print(f"--only: there is no {sorted(unknown)[0]!r}; there are {[p.name for p in peers]}.", file=sys.stderr)
+            return 2
         peers = [peer for peer in peers if peer.name in asked.only]
     why = {} if asked.unchecked else checked(peers, asked.dtype)
     counted = [peer for peer in peers if peer.name not in why]

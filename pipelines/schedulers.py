@@ -158,10 +158,11 @@ class Scheduler:
         return Step(moved, expected.to(latents.dtype))
 
     def _ancestral(self, latents: Tensor, expected: Tensor, noise: Tensor) -> Tensor:
-        """The step just taken, with this noise: Karras et al. 2022, algorithm 2's idea as k-diffusion has it.
+        """The step just taken, of one image, with this noise; all [c, h, w], in units of sigma, as `step` has them.
 
-        x' = x0 + (x - x0) down/sigma + up noise, with up^2 = next^2 (sigma^2 - next^2)/sigma^2, down^2 + up^2 = next^2.
-        diffusers draws the noise itself and takes none.
+        x' = x0 + (x - x0) down/sigma + up noise, with up^2 = next^2 (sigma^2 - next^2)/sigma^2, down^2 + up^2 = next^2:
+        Euler's step, with the noise of ancestral sampling (Song et al. 2021, "Score-Based Generative Modeling",
+        appendix F). diffusers draws the noise itself and takes none.
         """
         place = self._inner.step_index - 1
         sigma, following = (float(self._inner.sigmas[at]) for at in (place, place + 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -257,12 +257,12 @@ def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return (down @ maps @ across.mT).clamp_(min=0.0)
 
 
-@cache
+@lru_cache(maxsize=64)
 def _bicubic(before: int, after: int) -> Tensor:
     """What bicubic interpolation makes of one axis, [after, before]: torch's own of the identity.
 
     As products with these, many small maps are enlarged in a tenth of the time that torch's own kernel takes on a CPU.
     """
-    columns = torch.eye(before).view(1, before, before, 1)
+    columns = torch.eye(before, dtype=torch.float32, device="cpu").view(1, before, before, 1)
     enlarged: Tensor = F.interpolate(columns, (after, 1), mode="bicubic", align_corners=False)
     return enlarged[0, :, :, 0].mT.contiguous()
