@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,3 +122,13 @@ def test_columns_that_are_combined_are_clamped_one_by_one() -> None:
     whole = each.result().values[..., :, :, :]
     torch.testing.assert_close(both.result().values[0, 0, 0, 0, 0], whole[0, 0, 0, 0, :2].mean(0))
     torch.testing.assert_close(both.result().values[0, 0, 0, 0, 1], whole[0, 0, 0, 0, 2])
+
+
+@pytest.mark.parametrize(("grid", "size"), [((2, 3), (4, 5)), ((8, 4), (16, 16)), ((4, 8), (8, 6)), ((1, 1), (3, 2))])
+def test_coarse_maps_are_enlarged_as_torchs_bicubic_kernel_does_it(grid, size):
+    maps = torch.randn(2, 3, 1, *grid, generator=torch.Generator().manual_seed(0))
+    sums = Accumulator(size, keep=("head",), reduce="sum")
+    sums.add(maps.flatten(3).mT, grid)
+    expected = F.interpolate(maps.flatten(0, 1), size, mode="bicubic", align_corners=False).clamp(min=0.0)
+    made = sums.result().values[0, 0].transpose(0, 1).reshape(expected.shape)
+    torch.testing.assert_close(made, expected, rtol=1e-5, atol=2e-6)
