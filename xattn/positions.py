@@ -23,13 +23,15 @@ def sinusoidal(positions: Tensor, dim: int, *, longest: float = 10_000.0) -> Ten
     return table if positions.dtype == torch.float64 else table.float()
 
 
-def sinusoidal_2d(height: int, width: int, dim: int, *, longest: float = 10_000.0) -> Tensor:
+def sinusoidal_2d(
+    height: int, width: int, dim: int, *, longest: float = 10_000.0, device: torch.device | str | None = None
+) -> Tensor:
     """[height · width, dim] for a grid, row by row: the first half of the numbers says y, the second x.
 
     As Dosovitskiy et al. 2021 (ViT, appendix D.4) and He et al. 2022 (MAE) use it. dim must be a multiple of 4.
     """
     _check_dim(dim, 4)
-    y, x = _grid(height, width)
+    y, x = _grid(height, width, device)
     return torch.cat([sinusoidal(y, dim // 2, longest=longest), sinusoidal(x, dim // 2, longest=longest)], dim=-1)
 
 
@@ -60,13 +62,15 @@ def rotary_angles(positions: Tensor, dim: int, *, longest: float = 10_000.0) -> 
     return positions.double()[:, None] * longest**-steps
 
 
-def axial_angles(height: int, width: int, dim: int, *, longest: float = 10_000.0) -> Tensor:
+def axial_angles(
+    height: int, width: int, dim: int, *, longest: float = 10_000.0, device: torch.device | str | None = None
+) -> Tensor:
     """[height · width, dim / 2] angles for a grid, row by row: half of the pairs turn with y, half with x.
 
     Heo et al. 2024, "Rotary Position Embedding for Vision Transformer", the axial form. dim: a multiple of 4.
     """
     _check_dim(dim, 4)
-    y, x = _grid(height, width)
+    y, x = _grid(height, width, device)
     return torch.cat([rotary_angles(y, dim // 2, longest=longest), rotary_angles(x, dim // 2, longest=longest)], dim=-1)
 
 
@@ -84,7 +88,7 @@ def rotate(tensor: Tensor, angles: Tensor) -> Tensor:
     return turned.flatten(-2).to(tensor.dtype)
 
 
-def alibi_slopes(heads: int) -> Tensor:
+def alibi_slopes(heads: int, *, device: torch.device | str | None = None) -> Tensor:
     """[heads], the slopes of Press et al. 2022, "Train Short, Test Long", section 3.
 
     For a power of two, the geometric sequence that starts at 2^(−8/heads) with that same ratio; otherwise that of the
@@ -93,21 +97,23 @@ def alibi_slopes(heads: int) -> Tensor:
     if heads < 1:
         raise BadValue("heads", heads, "at least 1")
     power = 1 << (heads.bit_length() - 1)
-    slopes = 2.0 ** (-8.0 / power * torch.arange(1, power + 1))
+    slopes = 2.0 ** (-8.0 / power * torch.arange(1, power + 1, device=device))
     if power == heads:
         return slopes
-    between = 2.0 ** (-4.0 / power * torch.arange(1, 2 * power + 1, 2))
+    between = 2.0 ** (-4.0 / power * torch.arange(1, 2 * power + 1, 2, device=device))
     return torch.cat([slopes, between[: heads - power]])
 
 
-def alibi(heads: int, queries: int, keys: int) -> Tensor:
+def alibi(heads: int, queries: int, keys: int, *, device: torch.device | str | None = None) -> Tensor:
     """[1, heads, N, M] bias −slope · |i − j|; with `causal` the paper's form, without it the symmetric one."""
-    distance = (torch.arange(queries)[:, None] - torch.arange(keys)[None, :]).abs()
-    return -(alibi_slopes(heads)[:, None, None] * distance)[None]
+    at, of = (torch.arange(count, device=device) for count in (queries, keys))
+    distance = (at[:, None] - of[None, :]).abs()
+    return -(alibi_slopes(heads, device=device)[:, None, None] * distance)[None]
 
 
-def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+def _grid(height: int, width: int, device: torch.device | str | None) -> tuple[Tensor, Tensor]:
+    sides = (torch.arange(side, device=device) for side in (height, width))
+    y, x = torch.meshgrid(*sides, indexing="ij")
     return y.flatten(), x.flatten()
 
 

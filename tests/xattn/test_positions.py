@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -137,3 +138,24 @@ def test_the_layer_rotates_keys_with_queries_so_that_only_differences_count() ->
     layer, hidden = Attention(8, heads=2, head_dim=4).double(), torch.randn(1, 6, 8, dtype=torch.float64)
     here, there = (layer(hidden, angles=positions.rotary_angles(torch.arange(6) + shift, 4)) for shift in (0, 40))
     torch.testing.assert_close(here, there, rtol=0, atol=1e-9)
+
+
+MADE_FROM_NUMBERS: dict[str, Callable[..., torch.Tensor]] = {
+    "sinusoidal_2d": lambda **device: positions.sinusoidal_2d(2, 3, 8, **device),
+    "axial_angles": lambda **device: positions.axial_angles(2, 3, 8, **device),
+    "alibi_slopes": lambda **device: positions.alibi_slopes(6, **device),
+    "alibi": lambda **device: positions.alibi(6, 3, 4, **device),
+}
+
+
+@pytest.mark.parametrize("name", MADE_FROM_NUMBERS)
+def test_what_is_made_from_numbers_alone_is_made_where_it_is_asked_for(name: str) -> None:
+    make = MADE_FROM_NUMBERS[name]
+    here, there = make(), make(device="meta")
+    assert (here.device.type, there.device.type) == ("cpu", "meta")
+    assert (here.shape, here.dtype) == (there.shape, there.dtype)
+
+
+def test_the_others_are_made_where_their_positions_are() -> None:
+    at = torch.arange(3, device="meta")
+    assert positions.sinusoidal(at, 8).device.type == positions.rotary_angles(at, 8).device.type == "meta"
