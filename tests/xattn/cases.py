@@ -53,6 +53,8 @@ class Cases:
         self.sources: list[str | None] = [None]  # whose tokens parts may mean: added ones once they take part
         self.keys: str | None = None
         self.width = self.space.width(self.plain)
+        self.turned = False  # whether all columns of some place may have turned negative
+        self.signed = False  # whether some may have beside others that did not
 
     def problem(self) -> Problem:
         query = self.noise(self.rows, self.heads, self.places, self.head_dim)
@@ -82,8 +84,13 @@ class Cases:
             return tuple(range(first * self.heads, last * self.heads))
         return tuple(self.draw(st.lists(st.integers(0, lanes - 1), min_size=1, max_size=lanes, unique=True)))
 
-    def columns(self) -> tuple[int, ...]:
-        return tuple(self.draw(st.lists(st.integers(0, self.width - 1), min_size=1, max_size=2, unique=True)))
+    def columns(self, most: int = 2) -> tuple[int, ...]:
+        return tuple(self.draw(st.lists(st.integers(0, self.width - 1), min_size=1, max_size=most, unique=True)))
+
+    def phrase(self) -> tuple[int, ...]:
+        """Columns whose mass is shared out as it was. Of two signs it may be all but 0, and what is divided by it has
+        no digits left; one column is always its own share."""
+        return self.columns(1 if self.signed else 2)
 
     def maybe_per_lane(self, on: Lanes, *shape: int) -> tuple[int, ...]:
         count = self.rows * self.heads if on is None else len(on)
@@ -93,7 +100,12 @@ class Cases:
         self.keys = self.draw(st.sampled_from(self.sources))
         self.width = self.space.width(self.keys or self.plain)
         on = self.on()
-        return getattr(self, f"_{self.draw(st.sampled_from(KINDS))}")(on)
+        part: p.Part = getattr(self, f"_{self.draw(st.sampled_from(KINDS))}")(on)
+        if isinstance(part, p.OutputField):
+            self.turned |= bool((part.field < 0).any())
+        else:
+            self.signed |= self.turned or (isinstance(part, p.MoveMap) and part.renormalise)
+        return part
 
     def _count(self, on: Lanes) -> int:
         return self.rows * self.heads if on is None else len(on)
@@ -119,9 +131,12 @@ class Cases:
 
     def _diagonal(self, on: Lanes) -> p.Part:
         columns = self.columns()
-        return p.TokenDiagonal(columns, self.noise(*self.maybe_per_lane(on, len(columns))), on, self.keys)
+        scale = self.noise(*self.maybe_per_lane(on, len(columns)))
+        self.signed |= bool((scale < 0).any())
+        return p.TokenDiagonal(columns, scale, on, self.keys)
 
     def _map(self, on: Lanes) -> p.Part:
+        self.signed = True
         return p.TokenMap(self.noise(*self.maybe_per_lane(on, self.width, self.width)), on, self.keys)
 
     def _left(self, on: Lanes) -> p.Part:
@@ -138,18 +153,19 @@ class Cases:
         alpha = self.draw(st.sampled_from(["soft", "hard", "full"]))
         some = self.positive(*self.maybe_per_lane(on, self.width))
         some = some if alpha == "soft" else (some > 0.7).double()
+        self.signed |= matrix is not None or bool((some > 1).any())
         return p.Mix(self._source(on), matrix, 1.0 if alpha == "full" else some, on, self.keys)
 
     def _route(self, on: Lanes) -> p.Part:
         return p.Route(self._source(on) if self.draw(st.booleans()) else None, self._source(on), on, self.keys)
 
     def _set(self, on: Lanes) -> p.Part:
-        return p.SetMap(self.columns(), self._field(on), self.draw(st.booleans()), on=on, keys=self.keys)
+        return p.SetMap(self.phrase(), self._field(on), self.draw(st.booleans()), on=on, keys=self.keys)
 
     def _set_others(self, on: Lanes) -> p.Part:
         if self.width < 3:
             return self._gain(on)  # there are no others
-        return p.SetMap(self.columns(), self._field(on) / 2, self.draw(st.booleans()), True, on, self.keys)
+        return p.SetMap(self.phrase(), self._field(on) / 2, self.draw(st.booleans()), True, on, self.keys)
 
     def _gain(self, on: Lanes) -> p.Part:
         return p.GainMap(self.columns(), self._field(on), self.draw(st.booleans()), on, self.keys)

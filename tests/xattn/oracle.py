@@ -227,18 +227,25 @@ class Oracle:
         elif isinstance(part, p.MoveMap):
             moved = part.warp(probs[None][:, :, columns])[0]
             if part.renormalise:
-                after *= (1 - moved.sum(-1, keepdim=True)) / (1 - softmax[:, columns].sum(-1, keepdim=True))
+                after *= (1 - moved.sum(-1, keepdim=True)) / others(softmax, columns)
             after[:, columns] = moved
         else:
             mass = probs[:, columns].sum(-1, keepdim=True)
             target = one(part.field, place, 1)[:, None] * (mass.mean() if part.relative else 1.0)
             if part.renormalise:
                 target = target.clamp(max=1.0)
-                after *= (1 - target) / (1 - softmax[:, columns].sum(-1, keepdim=True))
+                after *= (1 - target) / others(softmax, columns)
             uniform = torch.full((len(columns),), 1 / len(columns)).double()
             share = torch.where(mass > FLOOR, probs[:, columns] / torch.where(mass > FLOOR, mass, 1.0), uniform)
             after[:, columns] = target * share
         return after
+
+
+def others(softmax: Tensor, columns: list[int]) -> Tensor:
+    """What these columns leave of each row, [N, 1]: the others' sum, for 1 − P has no digits left where P is near 1."""
+    rest = softmax.clone()
+    rest[:, columns] = 0
+    return rest.sum(-1, keepdim=True)
 
 
 def one(given: Tensor | float, place: int, dims: int) -> Tensor:
