@@ -74,8 +74,8 @@ class Recipe:
         unless the model names an interval of the steps (its defaults.json)
     scheduler: any of its known names; stored as ours ("DPM++ 2M Karras" becomes dpmpp_2m and sigmas="karras")
     sigmas: "model" as the model's own config says, or "karras"
-    noise: where the first latents and euler_a's noise come from: "cpu", torch's own generator; "nv", what an NVIDIA GPU
-        gives for the seed
+    noise: where the first latents and the noise of euler_a's and lcm's steps come from: "cpu", torch's own generator;
+        "nv", what an NVIDIA GPU gives for the seed
     variation_seed, variation_strength: how far, 0 … 1, the first latents go towards another seed's
     width, height: pixels, multiples of 8 up to 2048
     init: a picture to begin with, stretched to width and height
@@ -157,12 +157,14 @@ class Recipe:
 
     def _check_noise(self) -> None:
         if self.noise not in get_args(Noise):
-            raise UnknownName("noise", self.noise, get_args(Noise))
+            given: object = self.noise
+            meant = "nv" if isinstance(given, str) and given.casefold() in ("gpu", "cuda", "nvidia") else ""
+            raise UnknownName("noise", given, get_args(Noise), meant=meant)
         if self.noise == "nv" and self.scheduler is not None and not comes_from_a_gpu(self.scheduler):
             able = ", ".join(filter(comes_from_a_gpu, SCHEDULERS))
             raise Unsupported(
-                f"The scheduler {self.scheduler} draws noise at every step, and a GPU's cannot be given to it, so no "
-                f'such picture comes back; use one of {able}, or noise="cpu".'
+                f"The scheduler {self.scheduler} draws the noise of its steps from a Brownian tree in other tools, "
+                f'which is not made here, so no such picture comes back; use one of {able}, or noise="cpu".'
             )
         if self.variation_seed is not None:
             self._set("variation_seed", checks.whole("variation_seed", self.variation_seed, 0, MAX_SEED))

@@ -51,7 +51,7 @@ SCHEDULERS: Mapping[str, SamplerName] = MappingProxyType(
             SamplerName("dpmpp_2m", "DPM++ 2M", karras=True, aliases=("dpmsolvermultistep", "dpmsolverpp2m")),
             SamplerName("dpmpp_2m_sde", "DPM++ 2M SDE", karras=True, stochastic=True, aliases=("dpmpp2msdegpu",)),
             SamplerName("unipc", "UniPC", karras=True, aliases=("unipcmultistep", "unipcbh2")),
-            SamplerName("lcm", "LCM", karras=False, stochastic=True),
+            SamplerName("lcm", "LCM", karras=False, stochastic=True, takes_noise=True),
         )
     }
 )

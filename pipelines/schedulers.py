@@ -154,7 +154,8 @@ class Scheduler:
         if given:
             moved = moved.clone()
             for image, noise in given.items():
-                moved[image] = self._ancestral(latents[image], expected[image], noise)
+                step = self._again if self.name == "lcm" else self._ancestral
+                moved[image] = step(latents[image], expected[image], noise)
         return Step(moved, expected.to(latents.dtype))
 
     def _ancestral(self, latents: Tensor, expected: Tensor, noise: Tensor) -> Tensor:
@@ -170,6 +171,18 @@ class Scheduler:
         down = math.sqrt(following**2 - up**2)
         wide, clean = latents.float(), expected.float()
         moved = clean + (wide - clean) * (down / sigma) + noise.float() * up
+        return moved.to(latents.dtype)
+
+    def _again(self, latents: Tensor, expected: Tensor, noise: Tensor) -> Tensor:
+        """The step just taken by an LCM, of one image, with this noise; all [c, h, w].
+
+        x' = √ᾱ' x0 + √(1 − ᾱ') noise, ᾱ' of the next timestep; the last step is x0 (Luo et al. 2023, "Latent
+        Consistency Models", algorithm 3).
+        """
+        if self._inner.step_index >= len(self._inner.timesteps):
+            return expected.to(latents.dtype)
+        kept = float(self._inner.alphas_cumprod[self._inner.timesteps[self._inner.step_index]])
+        moved = math.sqrt(kept) * expected.float() + math.sqrt(1 - kept) * noise.float()
         return moved.to(latents.dtype)
 
 

@@ -50,12 +50,16 @@ class BadValue(XattnError):
 
 
 class UnknownName(BadValue):
-    """A name that is not in a list. `kind` says of what ("scheduler"), `known` are the names that are."""
+    """A name that is not in a list. `kind` says of what ("scheduler"), `known` are the names that are.
 
-    def __init__(self, kind: str, got: object, known: Sequence[str], remedy: str = "") -> None:
+    meant: the one that is most likely meant, where that is not the nearest by its letters
+    """
+
+    def __init__(self, kind: str, got: object, known: Sequence[str], remedy: str = "", *, meant: str = "") -> None:
         self.parameter, self.got, self.known, self.remedy = kind, got, tuple(known), remedy
         self.expected = f"one of: {', '.join(known)}"
         hint = _suggestion(got, known) if isinstance(got, str) else ""
+        hint = f' Did you mean "{meant}"?' if meant else hint
         message = f"There is no {kind} {_quoted(got)}. Known: {', '.join(known)}.{hint}"
         XattnError.__init__(self, f"{message} {_sentence(remedy)}" if remedy else message)
 

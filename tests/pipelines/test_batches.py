@@ -70,8 +70,9 @@ def test_no_target_is_parted_from_its_source(pipe: Pipeline) -> None:
 SHORT = {"num_inference_steps": 3, "guidance_scale": 4.0}
 
 
-def test_a_gpus_noise_at_every_step_goes_beside_a_cpus(pipe: Pipeline) -> None:
-    cpu = Recipe("a fox on purple", seed=4, scheduler="euler_a", num_inference_steps=4)
+@pytest.mark.parametrize("scheduler", ["euler_a", "lcm"])
+def test_a_gpus_noise_at_every_step_goes_beside_a_cpus(pipe: Pipeline, scheduler: str) -> None:
+    cpu = Recipe("a fox on purple", seed=4, scheduler=scheduler, num_inference_steps=4)
     gpu = replace(cpu, noise="nv")
     together = [pixels(result) for result in pipe([cpu, gpu])]
     for made, recipe in zip(together, (cpu, gpu), strict=True):

@@ -62,9 +62,13 @@ def test_a_stochastic_sampler_on_a_gpu_does_not_come_back_and_that_is_told() -> 
     imported = read_infotext("a fox\nSteps: 3, Sampler: DPM++ 2M SDE, Seed: 1")
     assert (imported.recipe.scheduler, imported.recipe.noise) == ("dpmpp_2m_sde", "cpu")
     assert any("another picture" in note for note in imported.notes)
-    ancestral = read_infotext("a fox\nSteps: 3, Sampler: Euler a, Seed: 1")
-    assert (ancestral.recipe.scheduler, ancestral.recipe.noise) == ("euler_a", "nv")
-    assert not ancestral.notes
+
+
+@pytest.mark.parametrize(("label", "name"), [("Euler a", "euler_a"), ("LCM", "lcm")])
+def test_a_sampler_that_takes_a_gpus_noise_at_its_steps_comes_over_with_it(label: str, name: str) -> None:
+    imported = read_infotext(f"a fox\nSteps: 3, Sampler: {label}, Seed: 1")
+    assert (imported.recipe.scheduler, imported.recipe.noise) == (name, "nv")
+    assert not imported.notes
 
 
 def test_a_second_pass_and_a_variation_come_over() -> None:

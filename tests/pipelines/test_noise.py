@@ -86,10 +86,9 @@ def test_an_arc_between_equals_stays() -> None:
     torch.testing.assert_close(slerp(one, one, 0.3), one)
 
 
-@pytest.mark.parametrize("scheduler", ["dpmpp_2m_sde", "lcm"])
-def test_gpu_noise_with_a_sampler_that_takes_none_is_refused(scheduler: str) -> None:
-    with pytest.raises(Unsupported, match=r"draws noise at every step.*use one of ddim, euler, euler_a"):
-        Recipe("a fox", scheduler=scheduler, noise="nv")
+def test_gpu_noise_with_a_sampler_that_takes_none_is_refused() -> None:
+    with pytest.raises(Unsupported, match=r"Brownian tree.*use one of ddim, euler, euler_a, dpmpp_2m, unipc, lcm, or"):
+        Recipe("a fox", scheduler="dpmpp_2m_sde", noise="nv")
 
 
 def test_a_gpus_generator_goes_on_a_call_a_step() -> None:
@@ -107,7 +106,13 @@ def test_a_gpus_generator_goes_on_a_call_a_step() -> None:
 
 def test_noise_that_is_none_is_refused() -> None:
     with pytest.raises(UnknownName, match="cpu, nv"):
-        Recipe("a fox", noise="gpu")  # type: ignore[arg-type]
+        Recipe("a fox", noise="dice")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("said", ["gpu", "GPU", "cuda", "nvidia"])
+def test_who_says_gpu_is_told_nv_which_is_not_the_nearest_by_its_letters(said: str) -> None:
+    with pytest.raises(UnknownName, match=r'no noise "(gpu|GPU|cuda|nvidia)".*Did you mean "nv"\?$'):
+        Recipe("a fox", noise=said)  # type: ignore[arg-type]
 
 
 def test_a_strength_without_a_seed_is_refused() -> None:

@@ -142,9 +142,11 @@ def test_the_noise_of_stochastic_samplers_is_the_seeds(name):
     assert not torch.equal(before, gens[0].get_state())
 
 
+@pytest.mark.parametrize("skipped", [0, 2])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_an_ancestral_step_with_given_noise_is_diffusers_with_that_noise(config):
-    ours, theirs = (make_scheduler("euler_a", config, "model", 5) for _ in range(2))
+@pytest.mark.parametrize("name", [name for name, known in SCHEDULERS.items() if known.takes_noise])
+def test_a_step_with_given_noise_is_diffusers_with_that_noise(name, config, skipped):
+    ours, theirs = (make_scheduler(name, config, "model", 5, skipped=skipped) for _ in range(2))
     latents = noise(generators(3, 4)) * ours.init_noise_sigma
     for index, timestep in enumerate(ours.timesteps):
         predicted = noise(generators(100 + index, 200 + index))

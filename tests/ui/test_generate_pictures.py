@@ -76,7 +76,8 @@ def test_a_picture_and_a_mask_become_the_recipe(xattn: Xattn, model: Path, pictu
         (("--variation", "7:1.5"), ("strength in --variation", "1.5")),
         (("--variation", "-7"), ("seed in --variation", "-7")),
         (("--noise", "tpu"), ("tpu", "cpu, nv")),
-        (("--noise", "nv", "--scheduler", "lcm"), ("lcm", "euler_a")),
+        (("--noise", "gpu"), ("gpu", "cpu, nv", 'Did you mean "nv"?')),
+        (("--noise", "nv", "--scheduler", "dpmpp_2m_sde"), ("dpmpp_2m_sde", "euler_a", "lcm")),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(
