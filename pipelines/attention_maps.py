@@ -58,7 +58,7 @@ class AttentionMaps:
     resolutions: along the layers' axis instead, where layers of one grid are kept together: "1/2" has half of the
         latent's side
     times: along the steps' axis instead, of a picture that was looked at (Pipeline.look): shares of noise
-    parts: further maps that came with these: `rest`, `places`, `shares`, `grid`, which have properties
+    parts: further maps that came with these: `rest`, `places`, `shares`, `grid`, `model`, which have properties
     """
 
     values: NDArray[Any]
@@ -166,7 +166,7 @@ class AttentionMaps:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the maps, and of those of rest, places and grid."""
+        """Bytes of the maps, and of those of rest, places, grid and model."""
         own = self.values.nbytes + (0 if self.levels is None else self.levels.nbytes)
         return own + sum(child.nbytes for child in self.parts.values())
 
@@ -198,6 +198,11 @@ class AttentionMaps:
     def grid(self) -> AttentionMaps | None:
         """Where each place of a coarse grid looks, as `places`, row by row; None unless `self_attention` was kept."""
         return self.parts.get("grid")
+
+    @property
+    def model(self) -> AttentionMaps | None:
+        """The same of the model's own attention, before all edits; None unless the capture was at "both"."""
+        return self.parts.get("model")
 
     # Names
 

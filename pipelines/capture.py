@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipelines import checks
@@ -39,7 +39,8 @@ class Capture:
     resolution: the longer side of the maps; None is a quarter of the latent's, at least 16; "native" the latent's own
     role: the rows that are watched, those with the prompt or those with the negative prompt
     at: "edited" reads the attention that the picture is made with, "model" what it would be at each site without the
-        edits there; without edits both are one
+        edits there; without edits both are one. "both" reads both in one run: the maps are the edited ones, and
+        `AttentionMaps.model` the model's own, each bit for bit what a run for it alone gives, in twice the bytes
     dtype: what is stored: "float32"; "float16", off by at most 2^-11 of each map's greatest; "uint8", by 1/510 of its
         range. Maps whose sum still grows are float32.
     places: points (x, y) in fractions of the picture, boxes or painted regions: where each looks in the picture
@@ -55,7 +56,7 @@ class Capture:
     reduce: Reduce = "mean"
     resolution: int | Literal["native"] | None = None
     role: Literal["cond", "uncond"] = "cond"
-    at: Literal["model", "edited"] = "edited"
+    at: Literal["model", "edited", "both"] = "edited"
     dtype: Dtype = "float32"
     places: tuple[Place, ...] = ()
     self_attention: bool = False
@@ -73,7 +74,7 @@ class Capture:
             ("measure", self.measure, ("mass", "mean")),
             ("reduce", self.reduce, REDUCTIONS),
             ("role", self.role, ("cond", "uncond")),
-            ("at", self.at, ("model", "edited")),
+            ("at", self.at, ("model", "edited", "both")),
             ("dtype", self.dtype, tuple(DTYPES)),
         ):
             if value not in known:
@@ -100,6 +101,11 @@ class Capture:
     def probes(self) -> tuple[Probe, ...]:
         """The concepts that have keys of their own."""
         return tuple(dict.fromkeys(word for word in self.words if isinstance(word, Probe)))
+
+    @property
+    def sides(self) -> tuple[Capture, ...]:
+        """One capture for each attention that is read: itself, or the edited and the model's own."""
+        return (replace(self, at="edited"), replace(self, at="model")) if self.at == "both" else (self,)
 
     @property
     def whole(self) -> bool:
@@ -153,7 +159,7 @@ class Capture:
         if self.self_attention:
             cells = math.prod(self.coarse(latent))
             total += cells * (steps if "step" in self.keep else 1) * self._bytes(cells)
-        return total
+        return total * len(self.sides)
 
     def _slices(self, steps: int, sites: Sequence[AttentionSite]) -> int:
         layers = len({site.downsampling for site in sites}) if "resolution" in self.keep else 1

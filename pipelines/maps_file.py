@@ -19,7 +19,7 @@ from pipelines.files import make_folder, write_whole
 from xattn.errors import BadValue, XattnError
 
 VERSION = 1
-PARTS = ("rest", "places", "shares", "grid")
+PARTS = ("rest", "places", "shares", "grid", "model")
 
 
 def save_npz(maps: AttentionMaps, path: str | Path) -> Path:
@@ -51,7 +51,8 @@ def load_npz(path: str | Path | IO[bytes]) -> AttentionMaps:
 
 
 def save_folder(maps: AttentionMaps, folder: Path) -> tuple[Path, ...]:
-    """A grey PNG and a float32 .npy a word, and maps.json, which says what they are. Raises CannotWrite."""
+    """A grey PNG and a float32 .npy a word, and maps.json, which says what they are; the model's own, where they came
+    along, in a folder "model" of their own. Raises CannotWrite."""
     make_folder(folder)
     saved = []
     for place, word in enumerate(maps.words):
@@ -59,7 +60,8 @@ def save_folder(maps: AttentionMaps, folder: Path) -> tuple[Path, ...]:
         grey = np.rint(255 * scaled(maps.over(values))).astype(np.uint8)
         saved += [write_whole(folder / f"{name}.npy", _npy(values)), write_whole(folder / f"{name}.png", _png(grey))]
     about = json.dumps({**maps.document(), "axes": AXES[1:]}, ensure_ascii=False, indent=1)
-    return (*saved, write_whole(folder / "maps.json", about.encode()))
+    saved.append(write_whole(folder / "maps.json", about.encode()))
+    return (*saved, *(() if maps.model is None else save_folder(maps.model, folder / "model")))
 
 
 def _arrays(maps: AttentionMaps, prefix: str) -> dict[str, NDArray[Any]]:

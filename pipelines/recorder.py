@@ -61,6 +61,10 @@ class Recorder:
         self._edited = frozenset(edited)
         self._sigmas: dict[int, tuple[float, ...]] = {}
         self._watched = [self._begin(row, said) for row, said in ledgers.items()]
+        # no edit reaches a probe, so those are read once for both sides
+        again = ((own, self._begin(own.row, ledgers[own.row])) for own in self._watched)
+        others = [replace(other, probes=own.probes) for own, other in again] if len(capture.sides) > 1 else []
+        self._sides = tuple(zip(capture.sides, (self._watched, others), strict=False))
 
     def _begin(self, row: int, said: tuple[Ledger, ...]) -> Watched:
         capture = self._capture
@@ -87,32 +91,39 @@ class Recorder:
         self, ledgers: Mapping[int, tuple[Ledger, ...]], run: WatchedPass
     ) -> tuple[list[Watcher], list[RowWatcher]]:
         """What reads in one pass: columns of the words, and rows of the places. Raises BadValue."""
-        capture = self._capture
         self._sigmas[run.before] = run.sigmas
+        for place in self._capture.places:  # a region that covers nothing is told before the first step
+            place_weights(place, run.latent, run.latent, 1)
         found: list[Watcher] = []
-        words = self._words(ledgers, run)
-        if any(words.sets):
-            found.append(words)
-        for number, (keys, own) in enumerate(run.probes):
-            found.append(ProbeWatcher(capture, tuple(self._watched), number, keys, own, run.before))
         rows: list[RowWatcher] = []
-        for watched in self._watched:
-            for place in capture.places:  # a region that covers nothing is told before the first step
-                place_weights(place, run.latent, run.latent, 1)
-            if capture.places:
-                rows.append(LookWatcher(capture, watched, run, everywhere=False))
-                rows.append(ShareWatcher(capture, watched, run, ledgers[watched.row]))
-            if capture.self_attention:
-                rows.append(LookWatcher(capture, watched, run, everywhere=True, coarsest=self._coarsest(run.latent)))
+        for capture, side in self._sides:
+            words = self._words(capture, side, ledgers, run)
+            if any(words.sets):
+                found.append(words)
+            for watched in side:
+                if capture.places:
+                    rows.append(LookWatcher(capture, watched, run, everywhere=False))
+                    rows.append(ShareWatcher(capture, watched, run, ledgers[watched.row]))
+                if capture.self_attention:
+                    coarsest = self._coarsest(run.latent)
+                    rows.append(LookWatcher(capture, watched, run, everywhere=True, coarsest=coarsest))
+        for number, (keys, own) in enumerate(run.probes):
+            found.append(ProbeWatcher(self._capture, tuple(self._watched), number, keys, own, run.before))
         return found, rows
 
-    def _words(self, ledgers: Mapping[int, tuple[Ledger, ...]], run: WatchedPass) -> WordWatcher:
+    def _words(
+        self,
+        capture: Capture,
+        side: Sequence[Watched],
+        ledgers: Mapping[int, tuple[Ledger, ...]],
+        run: WatchedPass,
+    ) -> WordWatcher:
         # A set of columns is read once for all rows in which a word has the same. What is not said at a step has none.
         # DAAM's means are made of tokens that were clamped one by one, so there each token is a set of its own.
         steps = max(len(said) for said in ledgers.values())
         sets: list[dict[tuple[int, ...], int]] = [{} for _ in range(steps)]
-        mean, places = self._capture.measure == "mean", []
-        for watched in self._watched:
+        mean, places = capture.measure == "mean", []
+        for watched in side:
             said = ledgers[watched.row]
             own = []
             for index, known in enumerate(sets):
@@ -125,7 +136,7 @@ class Recorder:
             tuple(Picked.of_words(words, len(known), mean=mean) for words, known in zip(own, sets, strict=True))
             for own in places
         )
-        return WordWatcher(self._capture, tuple(self._watched), tuple(map(tuple, sets)), picked, run.before)
+        return WordWatcher(capture, tuple(side), tuple(map(tuple, sets)), picked, run.before)
 
     @property
     def _rest(self) -> bool:
@@ -161,18 +172,22 @@ class Recorder:
         also += ["every place's self-attention"] if capture.self_attention else []
         extra = f", and {' and '.join(also)}" if also else ""
         size = f"{self.nbytes / 1e6:.1f} MB" if self.nbytes >= 1e6 else f"{self.nbytes / 1e3:.1f} kB"
+        both = ", of the edited attention and of the model's own" if capture.at == "both" else ""
         return (
-            f"Maps: {words} {'word' if words == 1 else 'words'} at {height}×{width}, {kept}{extra}, "
+            f"Maps: {words} {'word' if words == 1 else 'words'} at {height}×{width}, {kept}{extra}{both}, "
             f"in {capture.dtype}: {size} a picture."
         )
 
     def maps(self) -> tuple[AttentionMaps, ...]:
         """What has been seen so far, one value a picture; may be asked after any step."""
-        return tuple(self._maps(watched) for watched in self._watched)
+        first, *others = [[self._maps(capture, watched) for watched in side] for capture, side in self._sides]
+        for side in others:
+            both = zip(first, side, strict=True)
+            first = [replace(maps, parts={**maps.parts, "model": model}) for maps, model in both]
+        return tuple(first)
 
-    def _maps(self, watched: Watched) -> AttentionMaps:
-        capture = self._capture
-        cross = self._made(watched, cross=True)
+    def _maps(self, capture: Capture, watched: Watched) -> AttentionMaps:
+        cross = self._made(capture, watched, cross=True)
         some: list[AttentionMaps | None] = [
             self._of((*watched.phrases, *(REST if self._rest else ())), watched.words, cross)
         ]
@@ -182,7 +197,7 @@ class Recorder:
         if (both := some[0]) is not None and self._rest:
             parts["rest"] = _part(both, slice(words, None))
             some[0] = _part(both, slice(words)) if words else None
-        own = self._made(watched, cross=False)
+        own = self._made(capture, watched, cross=False)
         for name, asked, sums, made in (
             ("places", capture.places, watched.places, own),
             ("shares", capture.places, watched.shares, cross),
@@ -197,8 +212,7 @@ class Recorder:
             return None
         return AttentionMaps.of(words, sums.result(), made, resolutions="resolution" in self._capture.keep)
 
-    def _made(self, watched: Watched, *, cross: bool) -> Made:
-        capture = self._capture
+    def _made(self, capture: Capture, watched: Watched, *, cross: bool) -> Made:
         sites = [site for site in self._sites if site.cross is cross]
         return Made(
             measure=capture.measure,

@@ -64,10 +64,10 @@ class Asked:
         for lanes in self.lanes(stage, tap.keys or self._plain):
             if (lanes, tap) in self.places:  # two readings of one tap
                 continue
-            scores = (shaping, *_scores(lanes))
+            # what is watched before and after edits of V is not in one product, so that each is as it is alone
+            scores = ((shaping, not shaping and lanes.token is not None), *_scores(lanes))
             stack = self._stacks.setdefault(scores, (lanes, []))[1]
-            start = sum(columns.shape[-1] for columns in stack)
-            stack.append(_turned(lanes.token, tap.weights))
+            start = _place(_turned(lanes.token, tap.weights), stack, again=not shaping)
             self.places[lanes, tap] = (scores, start, start + tap.weights.shape[-1])
         self._ask_shapes(stage)
 
@@ -84,6 +84,17 @@ class Asked:
             if reading not in self._met:
                 self._met.add(reading)
                 self._ask(reading.tap, program, shaping=True)
+
+
+def _place(columns: Tensor, stack: list[Tensor], *, again: bool) -> int:
+    """Where in a stack these columns begin; they are put there, unless with `again` the same already are."""
+    start = 0
+    for known in stack:
+        if again and known.shape == columns.shape and torch.equal(known, columns):
+            return start
+        start += known.shape[-1]
+    stack.append(columns)
+    return start
 
 
 def _few(columns: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -73,6 +73,33 @@ def test_what_steers_is_the_same_bit_for_bit_beside_what_is_only_watched(backend
     torch.testing.assert_close(other, exact, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("on", [None, (2, 3)], ids=["all rows", "one row"])
+@pytest.mark.parametrize("edits", [(), (p.TokenDiagonal((2,), 3.0),)], ids=["unedited", "edited"])
+def test_what_is_watched_before_and_after_edits_is_the_same_bit_for_bit_beside_each_other(
+    edits: tuple[Part, ...], on: tuple[int, ...] | None
+) -> None:
+    """Neither shows in the other's product; and where no edit acts both are read once."""
+    for count in (1, 2, 5):
+        for seed in range(20):
+            generator = torch.Generator().manual_seed(seed)
+            query, key, value = (torch.randn(3, 2, n, 8, generator=generator) for n in (16, 11, 11))
+            case = Problem(query, {"text": (key, value)}, "text")
+            watched = [p.Watch(torch.eye(11)[:, 2 : 2 + count].clone(), at, on) for at in ("model", "edited")]
+
+            def read(parts: list[Part], case: Problem = case) -> tuple[torch.Tensor, ...]:
+                program = compose([*edits, *parts], SPACE)
+                assert program is not None
+                with torch.no_grad():
+                    return run(program, case.query, case.sources, plain="text")[1]
+
+            for alone, beside in zip(watched, read([*watched]), strict=True):
+                assert torch.equal(read([alone])[0], beside)
+    program = compose([*edits, *watched], SPACE)
+    assert program is not None
+    asked = Kept().asked(program, "text")
+    assert [columns.shape[-1] for _, columns in asked.products.values()] == [count] * (2 if edits else 1)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("plain", ["text", "self"])

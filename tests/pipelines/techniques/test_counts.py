@@ -23,11 +23,11 @@ LEFT, RIGHT = Box(0.0, 0.0, 0.5, 1.0), Box(0.5, 0.0, 1.0, 1.0)
 
 
 class Calls(TorchDispatchMode):
-    """Counts the fused attention calls of a run, their lanes, and the shapes of every softmax."""
+    """Counts the fused attention calls of a run, their lanes, other products, and the shapes of every softmax."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.fused = self.lanes = 0
+        self.fused = self.lanes = self.products = 0
         self.softmax: Counter[tuple[int, ...]] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -36,6 +36,7 @@ class Calls(TorchDispatchMode):
         if "scaled_dot_product" in name:
             self.fused += 1
             self.lanes += args[0].shape[:-2].numel()
+        self.products += name in ("mm", "addmm", "bmm", "baddbmm")
         if name == "_softmax":
             self.softmax[tuple(out.shape[-2:])] += 1
         return out
