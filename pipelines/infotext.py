@@ -12,6 +12,7 @@ import re
 from pipelines.prompt import Effect, Syntax, escape
 from pipelines.recipe import Recipe
 from pipelines.sampler_names import SCHEDULERS
+from pipelines.techniques.codec import edit_document
 
 # as AUTOMATIC1111's web UI calls them
 UPSCALERS = {"latent-bicubic": "Latent (bicubic)", "latent-nearest": "Latent (nearest)", "pixel-lanczos": "Lanczos"}
@@ -50,6 +51,7 @@ def _settings(recipe: Recipe, version: str) -> list[tuple[str, str]]:
         ("Variation seed strength", recipe.variation_strength or None),
         ("Denoising strength", _denoising(recipe)),
         *_hires(recipe),
+        ("Cross attention edits", _edits(recipe)),
         ("Version", version),
     )
     return [(key, str(value)) for key, value in settings if value is not None]
@@ -84,6 +86,15 @@ def _hires(recipe: Recipe) -> tuple[tuple[str, object], ...]:
     steps = upscale.steps or recipe.num_inference_steps
     runs = int(steps * upscale.denoise) if steps else 0
     return (("Hires upscale", scale), ("Hires steps", runs or None), ("Hires upscaler", UPSCALERS[upscale.method]))
+
+
+def _edits(recipe: Recipe) -> str | None:
+    """The edits as JSON, so that nobody takes the picture for one that the settings beside them give; painted fields by
+    their sha256."""
+    edits = [edit_document(edit, identity=True) for edit in recipe.edits if edit.enabled]
+    if not edits:
+        return None
+    return json.dumps(edits, ensure_ascii=False, separators=(",", ":")).replace(NEGATIVE, "Negative prompt :")
 
 
 def _prompt(text: str, syntax: Syntax) -> str:

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 from sd_parsers import ParserManager
 
+from pipelines.assets import Asset
 from pipelines.infotext import infotext
+from pipelines.infotext_reader import read_infotext
 from pipelines.metadata import check_output, check_room, file_bytes, read_provenance, read_recipe, save_picture
 from pipelines.png_text import BrokenPng, read_text
 from pipelines.provenance import Provenance
 from pipelines.recipe import ModelRef, Recipe
+from pipelines.techniques import NegPip, PaintMap, Reweight
+from pipelines.techniques.window import Window
 from xattn.errors import BadValue, CannotWrite, XattnError
 
 RECIPE = Recipe(
@@ -144,6 +148,28 @@ def test_an_outside_reader_understands_the_picture(tmp_path):
     assert (sampler.name, sampler.model.name) == ("DPM++ 2M", "emoji-128")
     assert sampler.parameters == {"steps": "30", "cfg_scale": "7", "seed": str(RECIPE.seed), "scheduler": "Karras"}
     assert info.metadata["Size"] == "16x24"
+
+
+@unhurried
+@given(st.text(min_size=1).filter(str.strip) | st.sampled_from(['"fox", a: b\\', "Negative prompt: fox"]))
+def test_other_tools_read_that_a_picture_is_edited(word):
+    painted = Asset.from_image(Image.effect_noise((64, 64), 60))
+    edits = (
+        Reweight(word, 2.0, window=Window(steps=(0.0, 0.5))),
+        PaintMap("fox", op="set", field=painted, renormalise="others"),
+    )
+    recipe = replace(RECIPE, edits=(*edits, NegPip("dog", enabled=False)))
+    *_, settings = web_ui_reads(infotext(recipe, "xattn 0.1.0"))
+    told = json.loads(settings["Cross attention edits"])
+    assert [one["kind"] for one in told] == ["reweight", "paint_map"], "one that is off does nothing"
+    assert told[0]["word"] == word.replace("Negative prompt:", "Negative prompt :")
+    assert told[1]["field"] == {"sha256": painted.sha256}
+    assert settings["Version"] == "xattn 0.1.0"
+    (sampler,) = ParserManager().parse(Image.open(io.BytesIO(file_bytes(drawn(recipe))))).samplers
+    assert sampler.parameters["seed"] == str(RECIPE.seed)
+    imported = read_infotext(infotext(recipe, "xattn 0.1.0"))
+    assert imported.recipe.edits == ()
+    assert any("Cross attention edits" in note for note in imported.notes), "told as not brought"
 
 
 def test_no_path_goes_into_a_picture(tmp_path):
