@@ -6,8 +6,12 @@ of the default model. Here that is done once a run. The kernels and so the numbe
 laid out channels last, which large models in float32 do not gain by: at Stable Diffusion 1.5's size both ours and
 diffusers' took 1.07 times as long so. They keep torch's own way.
 
+Where few positions are left, in float32, a convolution is a product of its windows with the weights laid out as one
+matrix: copying the windows takes less time than the kernel loses there.
+
 Gated linear units: GELU and the product are done where the linear layers write their results, so that three passes over
-the widest tensors of the network fall away: of a feed-forward at 64² in bfloat16 half its time, in float32 a fifth.
+the widest tensors of the network fall away: of a feed-forward at 64² in bfloat16 half its time, in float32 a fifth. In
+float32 units of few positions gain nothing, for the operator's own set-up takes as long, and run layer by layer.
 Their weights are laid out where convolutions' are: at Stable Diffusion 1.5's size in float32 that would be 300 MB and
 half a second a run, and only layers of few positions gain, up to a sixth each.
 
@@ -35,6 +39,10 @@ ROOM = 1 << 30
 """Bytes of weights laid out at most: what does not fit is laid out at every call, as everything else would be."""
 FEW = 2048
 """Positions, rows · height · width, up to which laying out is over 2 % of a call; it pays for no memory above."""
+SMALL = 64
+"""Positions up to which a float32 convolution is one product: 3 % of a step of the default model; at 128 it loses."""
+SHORT = 512
+"""Positions up to which a float32 gated unit runs layer by layer: 2 % of a step of the default model."""
 NARROW = 8
 """Channels in a group under which torch's half-precision kernel for channels last is slow."""
 
@@ -57,7 +65,7 @@ class LaidOut:
     """The weights of one run, laid out when first used. It lives as long as the run's TextContext."""
 
     def __init__(self) -> None:
-        self._laid: dict[nn.Module, _Laid] = {}
+        self._laid: dict[tuple[nn.Module, str], _Laid] = {}
         self._room = ROOM
 
     def convolve(self, conv: nn.Conv2d, image: Tensor, bias: Tensor | None) -> Tensor:
@@ -65,13 +73,19 @@ class LaidOut:
         if conv.kernel_size == (1, 1) and conv.stride == (1, 1):
             return pointwise(conv.weight, bias, image)
 
+        positions = image.shape[0] * image.shape[2] * image.shape[3]
+        if _multiplies(conv, positions) and bias is not None:
+            matrix = self._blocks(conv, conv.weight, positions, _matrix, "matrix")
+            if matrix is not None:
+                return _multiplied(image, matrix[0], bias, conv)
+
         def lay_out(weight: Tensor) -> tuple[Tensor, ...]:
             laid: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
                 weight, conv.padding, conv.stride, conv.dilation, 1, list(image.shape)
             )
             return (laid,)
 
-        blocks = self._blocks(conv, conv.weight, image.shape[0] * image.shape[2] * image.shape[3], lay_out)
+        blocks = self._blocks(conv, conv.weight, positions, lay_out, "convolution")
         if blocks is None:
             return F.conv2d(image, conv.weight, bias, conv.stride, conv.padding, conv.dilation)
         return _convolved(image, blocks[0], bias, conv)
@@ -87,13 +101,20 @@ class LaidOut:
             halves = weight.chunk(2)
             return tuple(torch.ops.mkldnn._reorder_linear_weight(half.contiguous(), count) for half in halves)
 
-        blocks = self._blocks(proj, proj.weight, count, lay_out) if lay else None
+        if count <= SHORT and tokens.dtype is torch.float32:
+            return _one_by_one(tokens, proj.weight.chunk(2), proj.bias)
+        blocks = self._blocks(proj, proj.weight, count, lay_out, "linear") if lay else None
         return _gated(tokens, proj.weight.chunk(2) if blocks is None else blocks, proj.bias)
 
     def _blocks(
-        self, module: nn.Module, weight: Tensor, positions: int, lay_out: Callable[[Tensor], tuple[Tensor, ...]]
+        self,
+        module: nn.Module,
+        weight: Tensor,
+        positions: int,
+        lay_out: Callable[[Tensor], tuple[Tensor, ...]],
+        form: str,
     ) -> tuple[Tensor, ...] | None:
-        kept = self._laid.get(module)
+        kept = self._laid.get((module, form))
         # somebody may train or load between two steps
         if kept is not None and kept.weight is weight and kept.version == weight._version:
             return kept.blocks
@@ -103,7 +124,7 @@ class LaidOut:
         blocks = lay_out(weight.detach())
         if kept is None:
             self._room -= size
-        self._laid[module] = _Laid(weight, weight._version, blocks)
+        self._laid[module, form] = _Laid(weight, weight._version, blocks)
         return blocks
 
 
@@ -112,6 +133,34 @@ def _convolved(image: Tensor, blocks: Tensor, bias: Tensor | None, conv: nn.Conv
         image, blocks, bias, conv.padding, conv.stride, conv.dilation, 1, "none", [], ""
     )
     return made
+
+
+def _multiplies(conv: nn.Conv2d, positions: int) -> bool:
+    plain = conv.dilation == (1, 1) and not isinstance(conv.padding, str)
+    return positions <= SMALL and plain and conv.weight.dtype is torch.float32
+
+
+def _matrix(weight: Tensor) -> tuple[Tensor, ...]:
+    """[c_out, c_in, rows, columns] → [rows · columns · c_in, c_out]."""
+    return (weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous(),)
+
+
+def _multiplied(image: Tensor, matrix: Tensor, bias: Tensor, conv: nn.Conv2d) -> Tensor:
+    """`conv` as the product of all windows, [positions, rows · columns · c_in], with `_matrix` of its weight."""
+    (rows, channels, height, width), (tall, wide), (down, along) = image.shape, conv.kernel_size, conv.stride
+    above, left = (int(side) for side in conv.padding)
+    padded = image.new_zeros(rows, height + 2 * above, width + 2 * left, channels)
+    padded[:, above : above + height, left : left + width] = image.permute(0, 2, 3, 1)
+    sides = ((height + 2 * above - tall) // down + 1, (width + 2 * left - wide) // along + 1)
+    row, line, place, _ = padded.stride()
+    windows = padded.as_strided((rows, *sides, tall, wide * channels), (row, down * line, along * place, line, 1))
+    made = torch.addmm(bias, windows.reshape(-1, tall * wide * channels), matrix)
+    return made.view(rows, *sides, -1).permute(0, 3, 1, 2)
+
+
+def _one_by_one(tokens: Tensor, halves: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
+    first, second = (None, None) if bias is None else bias.chunk(2)
+    return F.linear(tokens, halves[0], first).mul_(F.gelu(F.linear(tokens, halves[1], second)))
 
 
 def _gated(tokens: Tensor, halves: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
@@ -187,7 +236,9 @@ def refusal(dtype: torch.dtype) -> str:
         proj: nn.Linear = skip_init(nn.Linear, 16, 64, dtype=dtype)
         for parameter in (*conv.parameters(), *proj.parameters()):
             parameter.copy_(0.1 * noise(*parameter.shape))
-        image, tokens = noise(2, 16, 4, 4).contiguous(memory_format=torch.channels_last), noise(2, 9, 16)
+        # more positions than run without the operators
+        image = noise(2, 16, SMALL, 1).contiguous(memory_format=torch.channels_last)
+        tokens = noise(2, SHORT, 16)
         hidden, gate = proj(tokens).chunk(2, dim=-1)
         expected = (conv(image), hidden * F.gelu(gate))
         laid = LaidOut()

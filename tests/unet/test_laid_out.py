@@ -35,6 +35,14 @@ def wide_convolutions(unet):
     return [conv for conv in unet.modules() if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1)]
 
 
+@pytest.fixture
+def _no_products(monkeypatch):
+    """Convolutions and gated units of few positions run as those of many."""
+    monkeypatch.setattr(laid_out, "SMALL", 0)
+    monkeypatch.setattr(laid_out, "SHORT", 0)
+
+
+@pytest.mark.usefixtures("_no_products")
 def test_over_three_steps_each_weight_is_laid_out_once(pair):
     inputs = pair.inputs(2, 8, 8)
     wide = len(wide_convolutions(pair.ours))
@@ -47,6 +55,21 @@ def test_over_three_steps_each_weight_is_laid_out_once(pair):
     assert calls.counts["aten.convolution"] == 0
 
 
+def test_over_three_steps_each_matrix_is_made_once(pair, monkeypatch):
+    made = []
+    matrix = laid_out._matrix
+    monkeypatch.setattr(laid_out, "_matrix", lambda weight: made.append(weight) or matrix(weight))
+    monkeypatch.setattr(laid_out, "SMALL", 128)
+    inputs = pair.inputs(1, 8, 8)
+    with torch.no_grad(), Calls() as calls:
+        context = pair.ours.text_context({"text": inputs.text})
+        for timestep in (900, 500, 100):
+            pair.ours(inputs.sample, timestep, context, inputs.added)
+    assert len(made) == len(wide_convolutions(pair.ours))
+    assert calls.counts["mkldnn._reorder_convolution_weight"] == 0
+
+
+@pytest.mark.usefixtures("_no_products")
 def test_no_image_is_copied_into_another_layout_on_the_way(sd1):
     inputs = sd1.inputs(2, 8, 8)
     with torch.no_grad():
@@ -59,6 +82,7 @@ def test_no_image_is_copied_into_another_layout_on_the_way(sd1):
     assert calls.counts["aten.clone"] <= 2 + attentions
 
 
+@pytest.mark.usefixtures("_no_products")
 def test_what_does_not_fit_the_room_gives_the_same_bits(sd1, monkeypatch):
     inputs = sd1.inputs(2, 8, 8)
 
@@ -87,6 +111,32 @@ def test_a_weight_that_changes_between_steps_counts_from_the_next_one(make_pair,
             after = unet(sample, 500, context)
             assert not torch.equal(after, before)
             assert torch.equal(after, unet(sample, 500, unet.text_context({"text": text})))
+
+
+@pytest.mark.parametrize("sides", [(4, 4), (3, 5), (1, 2)])
+@pytest.mark.parametrize(
+    "settings", [{"padding": 1}, {"padding": (0, 1), "stride": 2}, {"padding": 2, "stride": (1, 3)}]
+)
+@pytest.mark.parametrize("bias", [True, False])
+@torch.no_grad()
+def test_a_convolution_of_few_positions_is_torchs_to_rounding(sides, settings, bias):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 10, (1 if settings["padding"] == (0, 1) else 3, 3), bias=bias, **settings)
+    image = torch.randn(3, 6, *sides).contiguous(memory_format=torch.channels_last)
+    with Calls() as calls:
+        made = laid_out.LaidOut().convolve(conv, image, conv.bias)
+    assert calls.counts["aten.addmm"] == bias, "without a bias the kernel runs"
+    torch.testing.assert_close(made, conv(image), rtol=1e-5, atol=1e-5)
+    assert made.is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def test_a_run_may_change_its_number_of_positions(monkeypatch):
+    monkeypatch.setattr(laid_out, "SMALL", 32)
+    conv, laid = nn.Conv2d(6, 10, 3, padding=1), laid_out.LaidOut()
+    for rows in (2, 3, 2, 3):
+        image = torch.randn(rows, 6, 4, 4).contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(laid.convolve(conv, image, conv.bias), conv(image), rtol=1e-5, atol=1e-5)
 
 
 def halved(conv):
@@ -138,8 +188,10 @@ def a_gated_unit(dtype):
 @pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
 @pytest.mark.parametrize("lay", [False, True], ids=["as it is", "laid out"])
 @pytest.mark.parametrize("few", [0, 2048])
+@pytest.mark.parametrize("short", [0, 512])
 @torch.no_grad()
-def test_a_gated_unit_is_torchs_to_rounding(monkeypatch, dtype, within, few, lay):
+def test_a_gated_unit_is_torchs_to_rounding(monkeypatch, dtype, within, few, lay, short):
+    monkeypatch.setattr(laid_out, "SHORT", short)
     monkeypatch.setattr(laid_out, "FEW", few)
     proj, tokens = a_gated_unit(dtype)
     for bias in (proj.bias, None):
