@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,11 @@ PAIRS = (
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Someone who draws: `run` from prompt to latents, or to pixels where `whole`."""
+    """Someone who draws: `run` from prompt to latents, or to pixels where `whole`. `begin`: the same, step by step."""
 
     name: str
     run: Callable[[bool], Picture | None]
+    begin: Callable[[bool], Iterator[object]] | None = None
 
 
 def ours(pipe: Pipeline, task: Task) -> list[Peer]:
@@ -65,22 +66,27 @@ def ours(pipe: Pipeline, task: Task) -> list[Peer]:
     edits = (Replace(), Reweight("purple", FACTOR), LocalBlend(words=("fox",), source_words=("dog",)))
     edited = replace(plain, source=source, edits=edits)
 
-    def drawing(recipes: Sequence[Recipe], words: tuple[str, ...] = ()) -> Callable[[bool], Picture | None]:
+    def drawing(name: str, recipes: Sequence[Recipe], words: tuple[str, ...] = ()) -> Peer:
+        def begin(whole: bool) -> Iterator[object]:
+            for event in pipe.stream(recipes, words=words):
+                yield event
+                if not whole and isinstance(event, StepEvent) and event.step == event.steps:
+                    break
+
         def run(whole: bool) -> Picture | None:
             if whole:
                 return np.asarray(pipe(recipes, words=words)[0].image)
-            for event in pipe.stream(recipes, words=words):
-                if isinstance(event, StepEvent) and event.step == event.steps:
-                    break
+            for _ in begin(whole):
+                pass
             return None
 
-        return run
+        return Peer(name, run, begin)
 
     return [
-        Peer("plain", drawing([plain])),
-        Peer("maps", drawing([plain], WORDS)),
-        Peer("plain, two", drawing([plain, source])),
-        Peer("edits", drawing([edited])),
+        drawing("plain", [plain]),
+        drawing("maps", [plain], WORDS),
+        drawing("plain, two", [plain, source]),
+        drawing("edits", [edited]),
     ]
 
 
@@ -141,6 +147,30 @@ def rounds(peers: list[Peer], count: int, *, whole: bool) -> dict[str, list[floa
     return seconds
 
 
+def rounds_in_step(peers: list[Peer], count: int, *, whole: bool) -> dict[str, list[float]]:
+    """As `rounds`, of peers that draw step by step: all draw at once, each a step in turn.
+
+    What a busy machine does to one it then does to the others, too: for differences of a few hundredths.
+    """
+    seconds: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    for turn in range(count):
+        running = [(peer.name, peer.begin(whole)) for peer in peers if peer.begin]
+        taken = dict.fromkeys(seconds, 0.0)
+        while running:
+            turn += 1
+            first = turn % len(running)
+            ended = []
+            for name, events in running[first:] + running[:first]:
+                begun = time.perf_counter()
+                if next(events, None) is None:
+                    ended.append(name)
+                taken[name] += time.perf_counter() - begun
+            running = [(name, events) for name, events in running if name not in ended]
+        for name, total in taken.items():
+            seconds[name].append(total)
+    return seconds
+
+
 def ratios(seconds: dict[str, list[float]]) -> dict[str, tuple[float, ...]]:
     """Round by round, what PAIRS says."""
     return {
@@ -181,7 +211,9 @@ def main(arguments: list[str] | None = None) -> int:
         peers = [peer for peer in peers if peer.name in asked.only]
     why = {} if asked.unchecked else checked(peers, asked.dtype)
     counted = [peer for peer in peers if peer.name not in why]
-    seconds = rounds(counted, asked.rounds, whole=whole)
+    if asked.in_step:
+        counted = [peer for peer in counted if peer.begin]
+    seconds = (rounds_in_step if asked.in_step else rounds)(counted, asked.rounds, whole=whole)
     peaks = {peer.name: peak(peer.name, asked) for peer in counted} if asked.memory else {}
     alone = attention_alone(pipe, diffusers, task, asked.rounds) if asked.alone else {}
     print(table(seconds, peaks, why, alone))
@@ -247,6 +279,7 @@ def _report(
         "size": [task.width, task.height],
         "steps": task.steps,
         "provenance": here.document(),
+        "in_step": asked.in_step,
         "seconds": seconds,
         "run_bytes": peaks,
         "not_counted": why,
@@ -266,6 +299,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--memory", action="store_true", help="peak memory too, a process for each peer")
     made.add_argument("--only", nargs="+", metavar="WHO", help="these alone, by the names in the table")
     made.add_argument("--alone", action="store_true", help="the attention layers alone too")
+    made.add_argument("--in-step", action="store_true", help="ours alone, all drawing at once, each a step in turn")
     made.add_argument("--unchecked", action="store_true", help="time without comparing pictures first")
     made.add_argument("--peak-of", help=argparse.SUPPRESS)
     return made

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unet.laid_out import LaidOut, group_norm
+from xattn.asked import Asked
 from xattn.errors import BadValue
 from xattn.kept import Kept
 from xattn.module import Attention, KeyValue
@@ -28,6 +29,7 @@ class TextContext:
     sites: Mapping[str, Mapping[str, KeyValue]]
     rows: int
     laid_out: LaidOut = field(default_factory=LaidOut, repr=False)
+    _asked: dict[tuple[Program, str], Asked] = field(default_factory=dict, init=False, repr=False)
     _kept: dict[str, tuple[Program, Kept]] = field(default_factory=dict, init=False, repr=False)
 
     def kept(self, site: AttentionSite, program: Program) -> Kept | None:
@@ -36,7 +38,11 @@ class TextContext:
             return None
         before, kept = self._kept.get(site.name, (None, None))
         if kept is None or before is not program:
-            kept = Kept()
+            # sites of one kind share a program; what is asked of those that have ended is let go
+            current = {one for one, _ in self._kept.values()}
+            for known in [known for known in self._asked if known[0] not in current]:
+                del self._asked[known]
+            kept = Kept(self._asked)
             self._kept[site.name] = program, kept
         return kept
 

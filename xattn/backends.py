@@ -60,8 +60,9 @@ def get_backend(name: str) -> Backend:
 def _run_sdpa(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float, request: Request
 ) -> tuple[Tensor, None]:
-    # Unequal widths leave the flash kernels (CPU: up to 11× slower).
-    query, key, value = widened(query, key, value)
+    even = request.head_dim == request.value_dim
+    if not even:  # unequal widths leave the flash kernels (CPU: up to 11× slower)
+        query, key, value = widened(query, key, value)
     mask, blind = closed(bias, request, query)
     output = F.scaled_dot_product_attention(
         query,
@@ -73,7 +74,7 @@ def _run_sdpa(
         enable_gqa=request.heads != request.kv_heads,
     )
     output = output if blind is None else output.masked_fill(blind, 0.0)
-    return output[..., : request.value_dim], None
+    return output if even else output[..., : request.value_dim], None
 
 
 def _run_tiled(

@@ -60,6 +60,11 @@ class Call:
             return tensor[lanes // self.heads, lanes % self.heads // group]
         return (tensor if group == 1 else tensor.repeat_interleave(group, dim=1)).flatten(0, 1)
 
+    def by_heads(self, lanes: Tensor) -> Tensor:
+        """[R·H, …], all heads of some rows, as [R, H, …]."""
+        laid_out: Tensor = lanes.view(-1, self.heads, *lanes.shape[1:])
+        return laid_out
+
     def layout(self, lanes: Lanes) -> tuple[int, int]:
         """The first two axes of what is made of these lanes: (rows, H) where they are whole rows, else (1, L)."""
         if not self.whole(lanes):

@@ -20,18 +20,22 @@ from xattn.program import Lanes, Program
 class Few:
     """Text whose denominators are known: exp(scores − lse) of the keys that are read alone.
 
-    rows: of the batch, all heads of each; keys: [L, D, n], scaled; mix: [n, columns], what the columns are made of
-    these keys, None where each is one key's
+    rows: of the batch, all heads of each, or one row; keys: [L, D, n], scaled; mix: [n, columns], what the columns are
+    made of these keys, None where each is one key's
     """
 
-    rows: slice | Tensor
+    rows: int | slice | Tensor
     keys: Tensor
     mix: Tensor | None
 
     def read(self, query: Tensor, lse: Tensor) -> Tensor:
         """The columns [L, N, ·] of queries [B, H, N, D]; lse: of all their scores, [B, H, N]."""
-        own = query[self.rows].flatten(0, 1).to(self.keys.dtype)
-        probs = torch.bmm(own, self.keys).sub_(lse[self.rows].flatten(0, 1).unsqueeze(-1)).exp_()
+        own, total = query[self.rows], lse[self.rows]
+        if not isinstance(self.rows, int):
+            own, total = own.flatten(0, 1), total.flatten(0, 1)
+        if own.dtype is not self.keys.dtype:
+            own = own.to(self.keys.dtype)
+        probs = torch.bmm(own, self.keys).sub_(total.unsqueeze(-1)).exp_()
         return probs if self.mix is None else probs @ self.mix
 
 
@@ -39,24 +43,27 @@ class Few:
 class Kept:
     """Of one program at one site. Belongs to whoever knows that keys and values of texts stay: a new one for others.
 
-    It holds the tensors and lanes that it is asked for by, so that none is taken for another.
+    It holds the tensors and lanes that it is asked for by, so that none is taken for another. `_asked` may be shared by
+    sites.
     """
 
+    _asked: dict[tuple[Program, str], Asked] = field(default_factory=dict)
     _text: dict[tuple[str, Lanes], Tensor] = field(default_factory=dict)
-    _asked: dict[Program, Asked] = field(default_factory=dict)
     _rows: dict[Tensor, slice | Tensor | None] = field(default_factory=dict)
     _few: dict[Scores, Few | None] = field(default_factory=dict)
+    quick: dict[tuple[Program, str], Few] = field(default_factory=dict)
+    """Of a program that only watches, with one tap, and a backend: what gives it, where the denominators are known."""
 
     @property
     def size(self) -> int:
         """How many things are kept."""
-        return len(self._asked) + len(self._text) + len(self._rows) + len(self._few)
+        return len(self._asked) + len(self._text) + len(self._rows) + len(self._few) + len(self.quick)
 
     def asked(self, program: Program, plain: str) -> Asked:
         """What a program reads at a site whose own key source is `plain`."""
-        if program not in self._asked:
-            self._asked[program] = Asked(program, plain)
-        return self._asked[program]
+        if (program, plain) not in self._asked:
+            self._asked[program, plain] = Asked(program, plain)
+        return self._asked[program, plain]
 
     def text(self, what: str, lanes: Lanes, make: Callable[[], Tensor]) -> Tensor:
         """What is made of a text's keys or values for some lanes; of the picture's own, "self", made each time."""

@@ -89,13 +89,12 @@ class Attention(nn.Module):
         """
         batch, tokens, _ = hidden_states.shape
         query = self._split(self.to_q(hidden_states))
-        available = dict(sources or {})
-        if self.plain_source == "self":
-            available["self"] = self.key_value(hidden_states)
         if angles is not None:
             query = rotate(query, angles)
-        if angles is not None and self.plain_source == "self":
-            available["self"] = KeyValue(rotate(available["self"].key, angles), available["self"].value)
+        available: Mapping[str, KeyValue] = sources or {}
+        if self.plain_source == "self":
+            key, value = self.key_value(hidden_states)
+            available = {**available, "self": KeyValue(key if angles is None else rotate(key, angles), value)}
         if self.plain_source not in available:
             raise BadValue("sources", sorted(available), 'a mapping with "text", the keys and values to attend to')
         if program is None or program.identity:

@@ -45,8 +45,14 @@ class Reader:
         else:
             read = self.columns(tap, program)
             read = read if tap.rows is None else read[tap.on]
-        laid_out: Tensor = read.view(-1, self.call.heads, *read.shape[1:])
-        return laid_out
+        return self.call.by_heads(read)
+
+    def quick(self, program: Program) -> Few | None:
+        """What gives the tap of a program that changes nothing and has one, once it has been read; else None."""
+        lanes = self.asked.alone.get(program.taps[0]) if program.unedited and len(program.taps) == 1 else None
+        if lanes is None or lanes.field is not None or lanes.shaped or self.lse is None:
+            return None
+        return self.call.kept.few(self.asked.places[lanes, program.taps[0]][0], lambda: None)
 
     def columns(self, tap: Tap, program: Program) -> Tensor:
         """P · weights of all output lanes, [B·H, N, n], float32 or float64. `program` is the one the tap is of."""
@@ -119,9 +125,10 @@ class Reader:
         rows = call.kept.rows(lanes.q, call.heads)
         if rows is None or call.query.numel() // call.query.shape[3] * len(used) > BUDGET:
             return None
-        # the same lanes may be read twice: what steers the picture, and apart from it what is watched
-        keys = spread_out(call, lanes)[1][..., used].contiguous()
-        return Few(rows, keys, None if mix is None else mix.to(keys.dtype))
+        keys = _scaled(call.key(lanes)[:, :, used], call, call.heads)
+        one = isinstance(rows, slice) and len(keys) == call.heads
+        first = range(call.rows)[rows][0] if isinstance(rows, slice) else 0
+        return Few(first if one else rows, keys, None if mix is None else mix.to(keys.dtype))
 
     def _made(self, scores: Scores, lanes: Lanes, columns: Tensor) -> Tensor:
         """Text: explicit probabilities times the columns, [L, N, n], a few lanes at a time."""
@@ -179,14 +186,17 @@ def _fused(call: Call, lanes: Lanes, columns: Tensor) -> Tensor:
 def spread_out(call: Call, lanes: Lanes) -> tuple[Tensor, Tensor, Tensor | None]:
     """Query [L, N, D], scaled keys [L, D, K] in float32 or float64, and bias [L, N, K] of these lanes."""
     query, key, bias = call.scored(lanes)
-
-    def scaled() -> Tensor:
-        own = key if key.shape[1] == query.shape[1] else key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-        # fewer than the queries, and the same at every step: they take the scale, and lie as the product reads them
-        return (own.flatten(0, 1).to(working_dtype(own.dtype)) * call.scale).mT.contiguous()
-
     spread = None if bias is None else bias.expand(*query.shape[:2], -1, -1).flatten(0, 1)
-    return query.flatten(0, 1), call.kept.text("scaled", lanes, scaled), spread
+    return query.flatten(0, 1), call.kept.text("scaled", lanes, lambda: _scaled(key, call, query.shape[1])), spread
+
+
+def _scaled(key: Tensor, call: Call, heads: int) -> Tensor:
+    """Keys [rows, kv_heads, K, D] as [rows · heads, D, K] in float32 or float64.
+
+    Fewer than the queries, and the same at every step: they take the scale, and lie as the product reads them.
+    """
+    own = key if key.shape[1] == heads else key.repeat_interleave(heads // key.shape[1], dim=1)
+    return (own.flatten(0, 1).to(working_dtype(own.dtype)) * call.scale).mT.contiguous()
 
 
 def softmax(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:

@@ -36,14 +36,16 @@ class Request(NamedTuple):
         """The request that these tensors make."""
         grad = torch.is_grad_enabled()
         bias_grad = grad and bias is not None and bias.requires_grad
+        batch, heads, queries, head_dim = query.shape
+        _, kv_heads, keys, value_dim = value.shape
         return Request(
-            batch=query.shape[0],
-            heads=query.shape[1],
-            kv_heads=key.shape[1],
-            queries=query.shape[2],
-            keys=key.shape[2],
-            head_dim=query.shape[3],
-            value_dim=value.shape[3],
+            batch=batch,
+            heads=heads,
+            kv_heads=kv_heads,
+            queries=queries,
+            keys=keys,
+            head_dim=head_dim,
+            value_dim=value_dim,
             dtype=query.dtype,
             device=query.device.type,
             bias=bias is not None,
