@@ -261,6 +261,9 @@ def table(
         for name in ("edits, materialised", "edits, cross materialised"):
             each = tuple(a / b for a, b in zip(alone[name], alone["edits"], strict=True))
             lines.append(f"attention alone, {name}, on ours: {spread_of(each)['median']:.2f}×")
+            rows = zip(alone[name], alone["edits"], alone["projections"], strict=True)
+            bare = spread_of(tuple((a - both) / (b - both) for a, b, both in rows))
+            lines.append(f"the same less the projections, which all have: {bare['median']:.2f}×")
     return "\n".join(lines)
 
 
