@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import io
+import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -163,8 +165,11 @@ class AssetStore:
         """Keep the asset's data; the asset without them comes back. Raises CannotWrite, BadValue."""
         if asset.data is None:
             raise BadValue("asset.data", None, "the file's bytes")
-        path = self._path(asset.sha256)
-        if not path.is_file():
+        path = self.path(asset.sha256)
+        if path.is_file():
+            with contextlib.suppress(OSError):
+                os.utime(path)  # it is somebody's again (ui/web/kept.py)
+        else:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -183,14 +188,15 @@ class AssetStore:
         if asset.data is not None:
             return asset
         try:
-            data = self._path(asset.sha256).read_bytes()
+            data = self.path(asset.sha256).read_bytes()
         except OSError as error:
             raise BadValue(
                 "asset", asset.sha256, "an asset that is in the store", "Give the picture again, or copy the store too"
             ) from error
         return replace(asset, data=data)  # checked against its sha256 as it is made
 
-    def _path(self, sha256: str) -> Path:
+    def path(self, sha256: str) -> Path:
+        """Where a picture lies, whether it is there or not."""
         return self.root / sha256[:2] / sha256
 
 

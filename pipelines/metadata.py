@@ -92,15 +92,15 @@ def save_picture(picture: Picture, path: str | Path, *, metadata: bool = True) -
     return write_whole(target, data)
 
 
-def keep_assets(recipe: Recipe, path: str | Path | None = None) -> None:
+def keep_assets(recipe: Recipe, path: str | Path | None = None, store: AssetStore | None = None) -> None:
     """Keep what the recipe's JSON leaves out, so that it can be drawn again from a file. Raises CannotWrite.
 
-    path: the file that the recipe goes into; a JPEG holds no pictures.
+    path: the file that the recipe goes into; a JPEG holds no pictures. store: where to, by default the cache root's
     """
     inline = 0 if path is not None and _is_jpeg(path) else INLINE_BYTES
     for asset in recipe.assets:
         if asset.data is not None and len(asset.data) > inline:
-            AssetStore.default().put(asset)
+            (store or AssetStore.default()).put(asset)
 
 
 def file_bytes(picture: Picture, form: str = "PNG", *, metadata: bool = True, path: str | Path = "the file") -> bytes:

@@ -23,6 +23,7 @@ from ui.web.begin_events import drawn_view
 from ui.web.copies import copies
 from ui.web.edit_events import DROPPED
 from ui.web.forms import Form, carried, model_of
+from ui.web.kept import PageStore
 from ui.web.page import Page
 from ui.web.runs import Run, png
 from ui.web.sharing import share_page
@@ -64,7 +65,7 @@ class KeepEvents:
             return {"copies": []}
         folder = self._studio.models.folder(model_of(run.recipe))
         try:
-            keep_assets(run.recipe)  # what the texts leave out; an edited picture is drawn from it, too
+            self._keep(run.recipe)  # what the texts leave out; an edited picture is drawn from it, too
             lacking = ""
         except CannotWrite as error:
             lacking = f"It needs the picture that it begins with, which could not be kept. {error}"
@@ -79,7 +80,7 @@ class KeepEvents:
             media, suffix = _MEDIA.get(kind, _MEDIA["PNG"])
             name = _name(run, suffix)
             if inside:
-                keep_assets(run.recipe, name)  # a JPEG has no room for them
+                self._keep(run.recipe, name)  # a JPEG has no room for them
             return name, media, file_bytes(run, kind, metadata=bool(inside))
 
         return self._file(shown, made)
@@ -101,6 +102,11 @@ class KeepEvents:
         return self._file(shown, made)
 
     def _file(self, shown: str | None, made: Callable[[Run], tuple[str, str, bytes]]) -> tuple[Any, Any]:
+    def _keep(self, recipe: Recipe, name: str | None = None) -> None:
+        """Raises CannotWrite."""
+        if recipe.assets:
+            keep_assets(recipe, name, PageStore.here(self._studio.limits.store_bytes))
+
         try:
             name, media, data = made(self._studio.runs.get(shown))
         except Exception as error:  # noqa: BLE001  told on the page, and logged where it is nobody's mistake

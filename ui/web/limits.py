@@ -29,8 +29,11 @@ class Limits:
     edits: in a recipe
     json_bytes: of a recipe or a list of edits as text
     body_bytes: of any request; more is answered with 413
+    file_bytes: of files that endpoints answered, all sessions together; session_file_bytes: of one session
+    file_seconds: how long such a file stays
+    store_bytes: of pictures to begin with that pages put into the store of the machine (kept.py)
     waiting: runs that may wait, all sessions together; own_waiting: of one session
-    session_bytes: of pictures and maps that a session keeps; sessions: how many are kept
+    session_bytes: of pictures and maps that a session keeps; all_bytes: of all together; sessions: how many are kept
     """
 
     prompt: int = 4_000
@@ -43,7 +46,12 @@ class Limits:
     body_bytes: int = 24 * 2**20
     waiting: int = 12
     own_waiting: int = 4
+    file_bytes: int = 256 * 2**20
+    session_file_bytes: int = 64 * 2**20
+    file_seconds: float = 3600.0
+    store_bytes: int = 512 * 2**20
     session_bytes: int = 100 * 2**20
+    all_bytes: int = 1024 * 2**20
     sessions: int = 64
 
     def check_text(self, name: str, text: object) -> str:

@@ -37,8 +37,8 @@ class Line:
         self._tickets: list[Ticket] = []
         self._since = 0.0
 
-    def enter(self, session: str, seconds: float) -> Ticket:
-        """Take a place at the end. Raises LineFull with a sentence."""
+    def enter(self, session: str, seconds: float, cancel: threading.Event | None = None) -> Ticket:
+        """Take a place at the end; `cancel` is the ticket's own where the caller has one. Raises LineFull."""
         with self._lock:
             waiting = len(self._tickets) - 1
             if waiting >= self._limits.waiting:
@@ -46,7 +46,7 @@ class Line:
             own = sum(ticket.session == session for ticket in self._tickets) - 1
             if own >= self._limits.own_waiting:
                 raise LineFull(f"{own} of your own pictures wait already; wait for one of them, or press Stop.")
-            ticket = Ticket(session, seconds)
+            ticket = Ticket(session, seconds, cancel or threading.Event())
             self._tickets.append(ticket)
             self._call()
             return ticket
@@ -93,6 +93,12 @@ class Line:
             for ticket in told:
                 ticket.cancel.set()
             return len(told)
+
+    def close(self) -> None:
+        """The page is stopped: everything ends."""
+        with self._lock:
+            for ticket in self._tickets:
+                ticket.cancel.set()
 
     def _call(self) -> None:
         if self._tickets:

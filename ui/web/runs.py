@@ -83,6 +83,8 @@ class Runs:
         """The run of this id, whoever asks. Raises NotKept with a sentence."""
         with self._lock:
             session = self._owner.get(run_id) if isinstance(run_id, str) else None
+            while len(self._owner) > 1 and self._nbytes() > self._limits.all_bytes:
+                self._drop_oldest()
             if session is None:
                 raise NotKept(
                     "This picture is not kept any more (the newest are, up to "
@@ -110,6 +112,16 @@ class Runs:
         for run_id in self._sessions.pop(session, {}):
             self._owner.pop(run_id, None)
 
+
+    def _nbytes(self) -> int:
+        return sum(run.nbytes for own in self._sessions.values() for run in own.values())
+
+    def _drop_oldest(self) -> None:
+        """Of the session that is longest unused, whose last picture takes the session along."""
+        session, own = next(iter(self._sessions.items()))
+        self._owner.pop(own.popitem(last=False)[0], None)
+        if not own:
+            del self._sessions[session]
 
 def png(image: Image.Image) -> bytes:
     """The picture's pixels as a PNG, nothing else inside."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ui.request import seeds
+from ui.web.files import Files
 from ui.web.limits import Limits
 from ui.web.line import Line, Ticket
 from ui.web.models import Models
@@ -81,15 +82,23 @@ class Studio:
 
     def __init__(self, models: Models, limits: Limits) -> None:
         self.models, self.limits = models, limits
-        self.line, self.runs = Line(limits), Runs(limits)
+        self.line, self.runs, self.files = Line(limits), Runs(limits), Files(limits)
         self._rate = _FIRST_GUESS
 
     def draw(
-        self, session: str, recipe: Recipe, *, count: int = 1, model: str | None = None, before: Run | None = None
+        self,
+        session: str,
+        recipe: Recipe,
+        *,
+        count: int = 1,
+        model: str | None = None,
+        before: Run | None = None,
+        cancel: threading.Event | None = None,
     ) -> Iterator[Happening]:
         """Draw `count` pictures with seeds in a row; everything asked is checked before a place in line is taken.
 
-        before: the run that an edited one starts from. Raises XattnError, Cancelled.
+        before: the run that an edited one starts from; cancel: ends it within a step once set
+        Raises XattnError, Cancelled.
         """
         self.limits.check_recipe(recipe, count)
         name = self._model(recipe, model)
@@ -97,7 +106,7 @@ class Studio:
         if held is not None and held.model.ref.name == name:
             self._recipes(held, recipe, count)
         cost = (recipe.width or 128) * (recipe.height or 128) * (recipe.num_inference_steps or 20) * count
-        ticket = self.line.enter(session, cost * self._rate)
+        ticket = self.line.enter(session, cost * self._rate, cancel)
         try:
             yield from self._wait(ticket)
             if self.models.loaded is None or self.models.loaded.model.ref.name != name:
@@ -113,6 +122,7 @@ class Studio:
         """The tab is closed: its runs end, and what it kept goes."""
         self.line.stop(session, everything=True)
         self.runs.forget(session)
+        self.files.forget(session)
 
     def _model(self, recipe: Recipe, model: str | None) -> str:
         if model is None and recipe.model is not None:
@@ -160,6 +170,8 @@ class Studio:
                     )
                     continue
                 self._learn(result)
+                if ticket.cancel.is_set():  # on the last step; of a closed tab nothing may be kept any more
+                    raise Cancelled("Stopped.")
                 run = Run(
                     result.image,
                     result.recipe,

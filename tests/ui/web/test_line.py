@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from PIL import Image
 
@@ -120,3 +122,25 @@ def test_sessions_see_their_own_and_a_closed_one_leaves_nothing() -> None:
 def test_an_id_that_was_never_given_is_no_error_of_ours(strange: object) -> None:
     with pytest.raises(NotKept):
         Runs(Limits()).get(strange)
+
+
+def test_what_all_sessions_keep_together_has_a_bound() -> None:
+    runs = Runs(Limits(all_bytes=3 * 8 * 8 * 3))
+    first, second, third, last = (run() for _ in range(4))
+    for session, one in (("ann", first), ("ann", second), ("bob", third), ("cleo", last)):
+        runs.add(session, one)
+    assert runs.of("ann") == (second,), "the oldest of who is longest away"
+    assert (runs.of("bob"), runs.of("cleo")) == ((third,), (last,))
+    runs.add("cleo", run(16))
+    assert (runs.of("ann"), runs.of("bob")) == ((), ())
+    with pytest.raises(NotKept):
+        runs.get(third.id)
+
+
+def test_when_the_page_is_stopped_everything_ends() -> None:
+    line = Line(Limits())
+    own = threading.Event()
+    tickets = [line.enter("ann", 1.0, own), line.enter("bob", 1.0)]
+    line.close()
+    assert own.is_set()
+    assert all(ticket.cancel.is_set() for ticket in tickets)
