@@ -14,6 +14,7 @@ from pipelines.recipe import Recipe
 from pipelines.techniques import Edit, Inject, LocalBlend, Refine, Replace, Reweight
 from pipelines.techniques.codec import read_edits
 from pipelines.techniques.window import Window
+from pipelines.techniques.word_steps import WordSteps
 from ui.commands.maps import phrases
 from ui.request import parse_number, read_picture
 from xattn.errors import BadValue, UnknownName, UnknownWord
@@ -39,12 +40,14 @@ class EditFlags:
     mask: str | None
     reweight: str
     edits: str | None
+    cross_words: str = ""
 
     def read(self) -> Wishes:
         """What they ask for. Raises BadValue, UnknownName."""
         if self.method is not None and self.method not in METHODS:
             raise UnknownName("--method", self.method, METHODS)
         pairs, scales = _equations("--pairs", self.pairs, "fox=dog"), _equations("--reweight", self.reweight, "red=1.6")
+        own = _equations("--cross-words", self.cross_words, "fox=0.3")
         return Wishes(
             cross=_window("--cross", self.cross),
             layout=_window("--self", self.layout),
@@ -55,6 +58,7 @@ class EditFlags:
             mask=None if self.mask is None else read_picture("--mask", self.mask),
             scales=tuple((phrases(word)[0], parse_number("--reweight", factor)) for word, factor in scales),
             edits=None if self.edits is None else _read_json(self.edits),
+            word_steps=tuple((phrases(word)[0], _steps("--cross-words", share)) for word, share in own),
         )
 
 
@@ -71,6 +75,7 @@ class Wishes:
     mask: Asset | None
     scales: tuple[tuple[Phrase, float], ...]
     edits: object
+    word_steps: WordSteps = ()
 
     def of(self, pipe: Pipeline, base: Recipe, recipes: Sequence[Recipe]) -> tuple[list[Recipe], list[Alignment]]:
         """The recipes with their edits, and how each is aligned with the source. Raises UnknownWord and more."""
@@ -78,6 +83,7 @@ class Wishes:
         ledgers = [pipe.ledger(one.prompt, one.syntax) for one in (base, *recipes)]
         _check_words("--blend", self.blend, ledgers, "in source or target")
         _check_words("--reweight", tuple(word for word, _ in self.scales), ledgers[1:], "in any target")
+        _check_words("--cross-words", tuple(word for word, _ in self.word_steps), ledgers[1:], "in any target")
         made, alignments = [], []
         for recipe, ledger in zip(recipes, ledgers[1:], strict=True):
             paired = replace(recipe, edits=(Replace(self.pairs),))
@@ -88,12 +94,13 @@ class Wishes:
 
     def _edits(self, alignment: Alignment, source: Ledger, target: Ledger) -> list[Edit]:
         made: list[Edit] = []
-        if self.cross is not None:
+        own = tuple((word, steps) for word, steps in self.word_steps if _has(target, word))
+        if self.cross is not None or own:
             method = self.method
             if method is None:
                 method = "replace" if any(link.kind == "replaced" for link in alignment.links) else "refine"
             kind = Replace if method == "replace" else Refine
-            made.append(kind(self.pairs, window=self.cross))
+            made.append(kind(self.pairs, word_steps=own, window=self.cross or Window(steps=(0.0, 0.0))))
         made += [Reweight(word, scale) for word, scale in self.scales if _has(target, word)]
         if self.layout is not None:
             made.append(Inject(window=self.layout))
@@ -105,8 +112,13 @@ class Wishes:
 
 def _window(flag: str, share: str) -> Window | None:
     """From the first step on; None for no step."""
-    last = checks.number(flag, parse_number(flag, share), 0.0, 1.0, "It is a share of the steps")
-    return Window(steps=(0.0, last)) if last else None
+    steps = _steps(flag, share)
+    return Window(steps=steps) if steps[1] else None
+
+
+def _steps(flag: str, share: str) -> tuple[float, float]:
+    """A share of the steps, from the first one on."""
+    return 0.0, checks.number(flag, parse_number(flag, share), 0.0, 1.0, "It is a share of the steps")
 
 
 def _equations(flag: str, text: str, example: str) -> list[tuple[str, str]]:

@@ -83,6 +83,32 @@ def test_each_flag_is_an_edit(xattn: Xattn, model: Path, here: Path) -> None:
     )
 
 
+def test_words_take_over_for_shares_of_their_own(xattn: Xattn, model: Path, here: Path) -> None:
+    flags = ("--cross", "0", "--cross-words", "dog=0.3,purple=0", "--self", "0", "--model", model, "--seed", "1")
+    done = xattn("edit", "a fox on purple", "a dog on purple", "a dog", *flags, "--json")
+    assert (done.code, done.err) == (0, "")
+    _, dog, alone = json.loads(done.out)["images"]
+    never = Window((0.0, 0.0))
+    own = (("dog", (0.0, 0.3)), ("purple", (0.0, 0.0)))
+    assert read_recipe(here / dog["file"]).edits == (Replace(word_steps=own, window=never),)
+    assert read_recipe(here / alone["file"]).edits == (Replace(word_steps=own[:1], window=never),), "it has no purple"
+
+
+def test_a_folder_with_an_earlier_call_says_what_is_left_of_it(xattn: Xattn, model: Path, here: Path) -> None:
+    flags = ("--seed", "1", "--model", model, "--out", "e")
+    for source, target in (("a fox", "a dog"), ("a fox", "a dog")):
+        done = xattn("edit", source, target, *flags)
+        assert (done.code, done.err) == (0, ""), "the same call leaves nothing behind"
+    (here / "e" / "notes.txt").write_text("somebody's")
+    done = xattn("edit", "a cat", "a red cat", *flags)
+    assert done.code == 0
+    assert done.err == (
+        "'e' also has what an earlier call wrote: source-maps/fox.npy, source-maps/fox.png, target-a-dog-maps, "
+        "target-a-dog.png. Give another --out to keep them apart.\n"
+    )
+    assert (here / "e" / "target-a-dog.png").exists(), "and nothing is removed"
+
+
 def test_a_picture_is_a_source_too_and_its_target_is_drawn_again(xattn: Xattn, model: Path, here: Path) -> None:
     assert xattn("generate", "a fox", "--seed", "3", "--model", model, "--out", "fox.png").code == 0
     assert xattn("edit", "fox.png", "a dog", "--model", model, "--out", "e").code == 0
@@ -118,6 +144,9 @@ def test_a_picture_that_was_edited_is_no_source_and_the_remedy_is_one(xattn: Xat
         (("--blend", "fox:2"), '"fox:2"'),
         (("--reweight", "dog"), "red=1.6"),
         (("--reweight", "dog=much"), "a number such as"),
+        (("--cross-words", "fox=0.5"), 'There is no word for --cross-words in any target, "fox". Known: a, dog.'),
+        (("--cross-words", "dog=2"), "--cross-words"),
+        (("--cross-words", "dog"), "fox=0.3"),
         (("--pairs", "cat=dog"), 'The source\'s prompt has no word "cat". Its words are: a, fox.'),
         (("--cross", "2"), "--cross"),
         (("--method", "swap"), "replace, refine"),

@@ -24,6 +24,20 @@ def test_maps_writes_a_picture_an_overlay_and_numbers_a_word(xattn: Xattn, model
         assert overlay.size == (64, 64)
 
 
+def test_a_folder_with_an_earlier_call_says_what_is_left_of_it(xattn: Xattn, model: Path, here: Path) -> None:
+    flags = ("--seed", "1", "--model", model, "--out", "m")
+    assert xattn("maps", "a fox", "--pdf", "--place", "0.5,0.5", *flags).err == ""
+    (here / "m" / "mine.png").write_bytes(b"somebody's")
+    done = xattn("maps", "a cat", "--words", "cat", *flags)
+    assert done.code == 0
+    assert done.err == (
+        "'m' also has what an earlier call wrote: a-overlay.png, a.npy, a.png, fox-overlay.png, fox.npy, fox.png and 2 "
+        "more. Give another --out to keep them apart.\n"
+    )
+    assert (here / "m" / "fox.npy").exists(), "and nothing is removed"
+    assert xattn("maps", "a cat", "--words", "cat", *flags, "--out", "n").err == ""
+
+
 def test_maps_keeps_an_axis_apart(xattn: Xattn, model: Path, here: Path) -> None:
     assert xattn("maps", "a fox", "--by", "step", "--seed", "1", "--model", model, "--out", "m").code == 0
     assert np.load(here / "m" / "fox.npy").shape == (2, 1, 1, 8, 8)

@@ -19,9 +19,10 @@ from pipelines.files import make_folder, write_whole
 from pipelines.recipe import Recipe
 from ui.commands.generate import Model, load, unknown_words
 from ui.edit_request import EditFlags
+from ui.leftovers import of_edits, told
 from ui.progress import Bar, bar
 from ui.request import Flags, check_model, wanted
-from ui.terminal import is_terminal
+from ui.terminal import is_terminal, say
 from xattn.errors import BadValue
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def edit(
     cross: Annotated[
         str, typer.Option(metavar="X", help="For which share of the steps words take over the source's maps.")
     ] = "0.8",
+    cross_words: Annotated[
+        str, typer.Option(metavar="WORD=X,…", help="Another share for words of a target: 0 for a shape of their own.")
+    ] = "",
     self_: Annotated[
         str, typer.Option("--self", metavar="X", help="For which share of them the source's layout is injected.")
     ] = "0.4",
@@ -87,13 +91,14 @@ def edit(
     """Draw a picture, and again with other words, alike in everything else (Prompt-to-Prompt).
 
     Writes source.png, a target-….png for each target, sheet.png with all of them and the maps of the words that
-    changed, and each picture's maps in a folder of its own. What is there from an earlier call is replaced.
+    changed, and each picture's maps in a folder of its own. Files of an earlier call are replaced where they have the
+    same name; the others stay, and are named.
     """
     from ui.outputs import Output
 
     asked = wanted(source, Flags(seed, steps, size, scheduler, guidance, negative), model)
     _check_source(source, asked.recipe)
-    wishes = EditFlags(cross, self_, method, pairs, blend, threshold, mask, reweight, edits).read()
+    wishes = EditFlags(cross, self_, method, pairs, blend, threshold, mask, reweight, edits, cross_words).read()
     checks.whole("the number of targets", len(targets), 1, _MOST)
     Output.at(f"{out}/", 1)
     with bar(f"Loading {Path(asked.model).name}") as shown:
@@ -108,7 +113,9 @@ def edit(
             for alignment in alignments:
                 shown.say(f"{alignment}\n")
         results = _drawn(pipe, [base, *recipes], shown)
-    files = _written(Path(out), results, alignments)
+    files, maps = _written(Path(out), results, alignments)
+    if left := of_edits(Path(out), [*files, *maps]):
+        say(told(Path(out), left))
     if as_json:
         print(json.dumps(_document(files, results, alignments)))
     else:
@@ -146,8 +153,8 @@ def _drawn(pipe: Pipeline, recipes: list[Recipe], shown: Bar) -> list[Result]:
     return results
 
 
-def _written(folder: Path, results: Sequence[Result], alignments: Sequence[Alignment]) -> list[Path]:
-    """The pictures' files, then the sheet's."""
+def _written(folder: Path, results: Sequence[Result], alignments: Sequence[Alignment]) -> tuple[list[Path], list[Path]]:
+    """The pictures' files and the sheet's, and their maps'."""
     from pipelines.edit_sheet import edit_sheet
 
     names = _names([result.recipe.prompt for result in results[1:]])
@@ -155,12 +162,13 @@ def _written(folder: Path, results: Sequence[Result], alignments: Sequence[Align
     named = list(zip(("source", *names), results, strict=True))
     # pictures first: where the disk fills up, maps are what can be had again from them
     files = [result.save(folder / f"{name}.png") for name, result in named]
+    maps: list[Path] = []
     for name, result in named:
         assert result.maps is not None, "words were asked for"
-        result.maps.save(folder / f"{name}-maps")
+        maps += result.maps.save(folder / f"{name}-maps")
     buffer = io.BytesIO()
     edit_sheet(results[0], results[1:], alignments).save(buffer, format="PNG")
-    return [*files, write_whole(folder / "sheet.png", buffer.getvalue())]
+    return [*files, write_whole(folder / "sheet.png", buffer.getvalue())], maps
 
 
 def _names(prompts: Sequence[str]) -> list[str]:

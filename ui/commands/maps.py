@@ -10,8 +10,10 @@ import typer
 
 from pipelines.files import make_folder
 from ui.commands.generate import Argument, Model, draw, load, unknown_words
+from ui.leftovers import of_maps, told
 from ui.progress import Bar, bar
 from ui.request import Flags, Wanted, check_model, parse_number, read_picture, wanted
+from ui.terminal import say
 from xattn.errors import BadValue, UnknownName
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _KEPT: dict[str, tuple[Axis, ...]] = {
 }
 _SCALES = ("each", "shared")
 _TIMES = (0.2, 0.4, 0.6)
+_PICTURE = "picture.png"
 
 
 def maps(
@@ -87,7 +90,7 @@ def maps(
 ) -> None:
     """Draw, and write for each word where it looked: an overlay, a grey PNG and a .npy; and one sheet of all.
 
-    What is written into the folder replaces what an earlier call wrote there.
+    Files of an earlier call are replaced where they have the same name; the others stay, and are named.
     """
     from ui.outputs import Output
 
@@ -110,11 +113,16 @@ def maps(
         for notice in unknown_words(pipe, asked.recipe):
             shown.say(notice)
         capture = _capture(words, probe, () if by is None else _KEPT[by], places)
+        pictures: list[Path] = []
         if picture is None:
             image, seen = _drawn(pipe, asked, capture, shown, Path(out))
+            pictures = [Path(out) / _PICTURE]
         else:
             image, seen = _looked_at(pipe, asked, capture, picture, times)
-    print(_write(Path(out), image, seen, _title(asked, look), by if by or look is None else "step", scale, pdf=pdf))
+    files = _write(Path(out), image, seen, _title(asked, look), by if by or look is None else "step", scale, pdf=pdf)
+    if left := of_maps(Path(out), [*files, *pictures]):
+        say(told(Path(out), left))
+    print(files[-1])
 
 
 def _capture(words: str, probe: str, keep: tuple[Axis, ...], places: tuple[Place, ...]) -> Capture:
@@ -145,7 +153,7 @@ def _drawn(pipe: Pipeline, asked: Wanted, capture: Capture, shown: Bar, folder: 
     result = next(draw(pipe, [replace(asked.recipe, model=None)], shown, capture))
     assert result.maps is not None, "words were asked for"
     make_folder(folder)
-    result.save(folder / "picture.png")
+    result.save(folder / _PICTURE)
     return result.image, result.maps
 
 
@@ -175,25 +183,26 @@ def _title(asked: Wanted, look: str | None) -> str:
 
 def _write(
     folder: Path, image: Image, seen: AttentionMaps, title: str, by: str | None, scale: str, *, pdf: bool
-) -> Path:
-    """Everything but the picture; returns the sheet."""
+) -> list[Path]:
+    """Everything but the picture; the files, the sheet last."""
     from pipelines.figures import contact_sheet, overlay, shared_range, where_sheet, write_figure
 
     make_folder(folder)
-    seen.save(folder)
+    files = [*seen.save(folder)]
     heats = [seen[word] for word in seen.words]
     between = shared_range(seen, heats) if scale == "shared" else None
     for word, heat in zip(seen.words, heats, strict=True):
-        write_figure(overlay(image, heat, between=between), folder / f"{seen.file_name(word)}-overlay.png")
+        name = f"{seen.file_name(word)}-overlay.png"
+        files.append(write_figure(overlay(image, heat, between=between), folder / name))
     places = () if seen.places is None else seen.places.words
     for number, place in enumerate(places, 1):
-        told = seen.where(*place)  # type: ignore[misc]  # the command line knows points only
-        print(told)
-        write_figure(where_sheet(image, told), folder / f"place-{number}.png")
+        found = seen.where(*place)  # type: ignore[misc]  # the command line knows points only
+        print(found)
+        files.append(write_figure(where_sheet(image, found), folder / f"place-{number}.png"))
     sheet = contact_sheet(image, seen, by=by, scale=scale, title=title)  # type: ignore[arg-type]  # both were checked
     if pdf:
-        write_figure(sheet, folder / "sheet.pdf")
-    return write_figure(sheet, folder / "sheet.png")
+        files.append(write_figure(sheet, folder / "sheet.pdf"))
+    return [*files, write_figure(sheet, folder / "sheet.png")]
 
 
 def phrases(words: str, flag: str = "--words") -> tuple[str | tuple[str, int], ...]:
