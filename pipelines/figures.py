@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipelines.asked import Asked, label
 from pipelines.attention_maps import AttentionMaps, Axis, scaled
 from pipelines.files import write_whole
+from pipelines.lettering import length, write
 from pipelines.sheet import COLORMAP, LINE, Bar, Panel, Row, fitted, sheet, shortened
 from pipelines.sheet import INK as INK
 from pipelines.sheet import PAPER as PAPER
@@ -232,19 +233,19 @@ def _shares(where: Where, size: tuple[int, int]) -> Image.Image:
     high = min(34, size[1] // max(1, len(told)))
     font = ImageFont.load_default(max(9, min(15, high - 8)))
     most = max((abs(share) for _, share, _ in told), default=0.0) or 1.0
-    names = min(120, max((draw.textlength(name, font=font) for name, _, _ in told), default=0))
+    names = min(120, max((length(draw, name, font) for name, _, _ in told), default=0))
     room = size[0] - names - 74
     from cmap import Colormap
 
     ramp = np.asarray(Colormap(COLORMAP)(np.array([0.62, 0.3], dtype=np.float32)))[:, :3]
     for place, (name, share, color) in enumerate(told):
         middle = place * high + high // 2
-        draw.text((names, middle), shortened(name, font, names, draw), fill=color, font=font, anchor="rm")
+        write(draw, (names, middle), shortened(name, font, names, draw), fill=color, font=font, anchor="rm")
         left, tall = names + 10, max(3, high // 4)
         draw.rectangle((left, middle - tall, left + room, middle + tall), fill=LINE)
         fill = tuple(round(255 * part) for part in ramp[0 if color is INK else 1])
         draw.rectangle((left, middle - tall, left + room * abs(share) / most, middle + tall), fill=fill)
-        draw.text((size[0], middle), f"{100 * share:.1f} %", fill=color, font=font, anchor="rm")
+        write(draw, (size[0], middle), f"{100 * share:.1f} %", fill=color, font=font, anchor="rm")
     return made
 
 

@@ -10,6 +10,8 @@ from math import ceil
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pipelines.lettering import Font, length, write
+
 COLORMAP = "inferno"
 INK, PAPER, QUIET, LINE = (28, 28, 32), (255, 255, 255), (112, 112, 122), (228, 228, 232)
 GAP, MARGIN = 20, 24
@@ -20,7 +22,6 @@ _NOTE = 20
 _FURTHER = (19, 27)
 """Pixels of a title's second line and third, small and large."""
 _LINES = 3
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def sheet(
     cell = (max(image.width for image in images), max(image.height for image in images))
     large, small = ImageFont.load_default(_LARGE if side > 200 else 16), ImageFont.load_default(_SMALL)
     ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    names = max((ruler.textlength(row.name, font=large) for row in fit), default=0.0)
+    names = max((length(ruler, row.name, large) for row in fit), default=0.0)
     left = MARGIN + (min(round(names), 220) + GAP if names else 0)
     gap = GAP if side > 200 else 8
     titles = [[broken(panel.title, large, cell[0], ruler) for panel in row.panels] for row in fit]
@@ -87,11 +88,11 @@ def sheet(
         down = top + tall - cell[1]
         if row.name:
             name = shortened(row.name, large, 220, draw)
-            draw.text((MARGIN, down + cell[1] // 2), name, fill=INK, font=large, anchor="lm")
+            write(draw, (MARGIN, down + cell[1] // 2), name, fill=INK, font=large, anchor="lm")
         for place, panel in enumerate(row.panels):
             at = left + place * (cell[0] + gap)
             for number, line in enumerate(lines[place]):
-                draw.text((at, top + number * _FURTHER[side > 200]), line, fill=INK, font=large)
+                write(draw, (at, top + number * _FURTHER[side > 200]), line, fill=INK, font=large)
             if panel.image is not None:
                 made.paste(panel.image, (at, down))
         top += tall + gap
@@ -102,7 +103,7 @@ def sheet(
         at = next((start for start in (under, left, MARGIN) if start <= room), under)
         _draw_bar(made, draw, small, bar, (at, height - below - MARGIN - _BAR[1]))
     for number, line in enumerate(notes):
-        draw.text((left, height - MARGIN - below + number * _NOTE + 4), line, fill=QUIET, font=small)
+        write(draw, (left, height - MARGIN - below + number * _NOTE + 4), line, fill=QUIET, font=small)
     return made
 
 
@@ -111,7 +112,7 @@ def _titles_height(side: int, lines: int) -> int:
 
 
 def _bar_width(draw: ImageDraw.ImageDraw, font: Font, bar: Bar) -> int:
-    words = sum(draw.textlength(text, font=font) for text in (bar.low, bar.high, bar.note))
+    words = sum(length(draw, text, font) for text in (bar.low, bar.high, bar.note))
     return ceil(words) + 8 + _BAR[0] + 8 + 18
 
 
@@ -126,16 +127,16 @@ def _draw_bar(
 
     left, top = at
     middle = top + _BAR[1] // 2
-    draw.text((left, middle), bar.low, fill=QUIET, font=font, anchor="lm")
-    left += round(draw.textlength(bar.low, font=font)) + 8
+    write(draw, (left, middle), bar.low, fill=QUIET, font=font, anchor="lm")
+    left += round(length(draw, bar.low, font)) + 8
     ramp = np.asarray(Colormap(COLORMAP)(np.linspace(0, 1, _BAR[0], dtype=np.float32)))[None, :, :3]
     made.paste(Image.fromarray(np.rint(ramp * 255).astype(np.uint8)).resize(_BAR), (left, top))
     left += _BAR[0] + 8
-    draw.text((left, middle), bar.high, fill=QUIET, font=font, anchor="lm")
-    left += round(draw.textlength(bar.high, font=font)) + 18
+    write(draw, (left, middle), bar.high, fill=QUIET, font=font, anchor="lm")
+    left += round(length(draw, bar.high, font)) + 18
     room = made.width - MARGIN - left
-    if room >= draw.textlength(bar.note, font=font):
-        draw.text((left, middle), bar.note, fill=QUIET, font=font, anchor="lm")
+    if room >= length(draw, bar.note, font):
+        write(draw, (left, middle), bar.note, fill=QUIET, font=font, anchor="lm")
 
 
 def broken(text: str, font: Font, width: float, draw: ImageDraw.ImageDraw) -> list[str]:
@@ -144,7 +145,7 @@ def broken(text: str, font: Font, width: float, draw: ImageDraw.ImageDraw) -> li
     words = text.split()
     while words and len(lines) < _LINES - 1:
         count = 1
-        while count < len(words) and draw.textlength(" ".join(words[: count + 1]), font=font) <= width:
+        while count < len(words) and length(draw, " ".join(words[: count + 1]), font) <= width:
             count += 1
         lines.append(shortened(" ".join(words[:count]), font, width, draw))
         words = words[count:]
@@ -154,8 +155,8 @@ def broken(text: str, font: Font, width: float, draw: ImageDraw.ImageDraw) -> li
 def shortened(text: str, font: Font, width: float, draw: ImageDraw.ImageDraw) -> str:
     """The text in one line, cut with an ellipsis where it is wider than its place."""
     text = " ".join(text.split())  # Pillow measures no text of several lines
-    if draw.textlength(text, font=font) <= width:
+    if length(draw, text, font) <= width:
         return text
     # by halves: letter by letter, a prompt of thousands is measured for minutes
-    too_long = bisect_left(range(len(text)), True, key=lambda n: draw.textlength(f"{text[:n]}…", font=font) > width)
+    too_long = bisect_left(range(len(text)), True, key=lambda n: length(draw, f"{text[:n]}…", font) > width)
     return f"{text[: max(0, too_long - 1)]}…"

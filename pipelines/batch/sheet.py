@@ -15,6 +15,7 @@ from pipelines.batch.paths import lookup
 from pipelines.batch.table import entries
 from pipelines.figures import INK, PAPER, QUIET
 from pipelines.files import write_whole
+from pipelines.lettering import Font, length, write
 from pipelines.recipe import Recipe
 from xattn.errors import BadValue, UnknownName
 
@@ -97,13 +98,13 @@ def _grid(
     left, top = _MARGIN + _LABEL, _MARGIN + 2 * _LINE
     sheet, draw = _blank(left + len(columns) * (side + _GAP), top + len(rows) * (side + _GAP))
     font = ImageFont.load_default(13)
-    draw.text((_MARGIN, _MARGIN), f"{names[0]} down, {names[1]} across", fill=QUIET, font=font)
+    write(draw, (_MARGIN, _MARGIN), f"{names[0]} down, {names[1]} across", fill=QUIET, font=font)
     for place, value in enumerate(columns):
         text = _cut(_said(value), side, draw, font)
-        draw.text((left + place * (side + _GAP), _MARGIN + _LINE), text, fill=INK, font=font)
+        write(draw, (left + place * (side + _GAP), _MARGIN + _LINE), text, fill=INK, font=font)
     for down, first in enumerate(rows):
         y = top + down * (side + _GAP)
-        draw.text((_MARGIN, y + side // 2 - 8), _cut(_said(first), _LABEL - 10, draw, font), fill=INK, font=font)
+        write(draw, (_MARGIN, y + side // 2 - 8), _cut(_said(first), _LABEL - 10, draw, font), fill=INK, font=font)
         for place, second in enumerate(columns):
             if (first, second) in shown:
                 _paste(sheet, folder, shown[first, second], (left + place * (side + _GAP), y), side)
@@ -119,10 +120,10 @@ def _beside(
     left, top = _MARGIN + _LABEL, _MARGIN + _LINE
     sheet, draw = _blank(left + across * (side + _GAP), top + len(lines) * (side + _GAP))
     font = ImageFont.load_default(13)
-    draw.text((_MARGIN, _MARGIN), f"{name} down", fill=QUIET, font=font)
+    write(draw, (_MARGIN, _MARGIN), f"{name} down", fill=QUIET, font=font)
     for down, (first, made) in enumerate(lines):
         y = top + down * (side + _GAP)
-        draw.text((_MARGIN, y + side // 2 - 8), _cut(_said(first), _LABEL - 10, draw, font), fill=INK, font=font)
+        write(draw, (_MARGIN, y + side // 2 - 8), _cut(_said(first), _LABEL - 10, draw, font), fill=INK, font=font)
         for place, entry in enumerate(made):
             _paste(sheet, folder, entry, (left + place * (side + _GAP), y), side)
     return sheet
@@ -156,10 +157,10 @@ def _said(value: object) -> str:
     return "default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _cut(text: str, width: int, draw: ImageDraw.ImageDraw, font: object) -> str:
+def _cut(text: str, width: int, draw: ImageDraw.ImageDraw, font: Font) -> str:
     """The text, with an ellipsis where it is wider than its place."""
-    if draw.textlength(text, font=font) <= width:  # type: ignore[arg-type]
+    if length(draw, text, font) <= width:
         return text
-    while text and draw.textlength(f"{text}…", font=font) > width:  # type: ignore[arg-type]
+    while text and length(draw, f"{text}…", font) > width:
         text = text[:-1]
     return f"{text}…"
