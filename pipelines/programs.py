@@ -76,6 +76,7 @@ class Programs:
     """All programs of one pass. Raises what the edits raise, when it is made: BadValue, UnknownWord, Conflict.
 
     maps: words' maps that another pass over the same pictures gathers; by default this one does
+    kept: by (picture, place in its list), the newest mask [height, width] by which an edit gave places back
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Programs:
         self._watchers: list[Watcher] = [*watchers, *(self._live_watchers(sites) if maps is None else ())]
         self._row_watchers = tuple(row_watchers)
         self._row_taps: dict[tuple[int, _Kind, Hashable], tuple[Tensor, Tensor | None]] = {}
+        self.kept: dict[tuple[int, int], Tensor] = {}
         self._kinds = {site.name: self._kind(site) for site in sites}
         self._lowering = tuple(dict.fromkeys(edit for kind in self._kinds.values() for edit in kind.edits))
         self._moving = {edit for edit in self._lowering if self._edits[edit].moves}
@@ -137,21 +139,17 @@ class Programs:
         """Latents [images, c, h, w] after step `index`, where edits give places back to the source; masks are made of
         the first."""
         result = latents
-        for (image, _), edit in self._edits.items():
+        setting = self._setting
+        for (image, place), edit in self._edits.items():
             source = self._pictures[image].source
             if source is None or type(edit).keep is Edit.keep or not self._open(edit, index):
                 continue
-            blend = Blend(
-                index,
-                self._setting.steps,
-                self._setting.latent,
-                own=result[0][image],
-                source=result[0][source],
-                maps=partial(self._grids, image),
-                field=partial(self._fields[image], grid=self._setting.latent),
-            )
+            own, theirs = result[0][image], result[0][source]
+            maps, field = partial(self._grids, image), partial(self._fields[image], grid=setting.latent)
+            blend = Blend(index, setting.steps, setting.latent, own=own, source=theirs, maps=maps, field=field)
             mask = edit.keep(blend)
             if mask is not None:
+                self.kept[image, place] = mask
                 result = tuple(blended(some, image, source, mask) for some in result)
         return result
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.attention_maps import AttentionMaps
@@ -45,13 +47,18 @@ class StepEvent:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One picture and everything that it takes to make it again."""
+    """One picture and everything that it takes to make it again.
+
+    blends: where local blending let it differ from its source, by the place of each such edit in `recipe.edits`:
+        [height, width] of the latents, 1 where it may, 0 where it has the source's, after the last step that blended
+    """
 
     image: Image.Image
     recipe: Recipe
     provenance: Provenance
     stats: RunStats
     maps: AttentionMaps | None = None
+    blends: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
 
     def save(self, path: str | Path, *, metadata: bool = True) -> Path:
         """Write a .png, .jpg or .webp, the recipe inside unless `metadata` is False, whole or not at all.

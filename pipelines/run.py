@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -110,12 +112,17 @@ class Run:
             batch=len(self.batch.recipes),
         )
         results = [
-            Result(image, self.batch.recipes[place], provenance, stats, maps)
+            Result(image, self.batch.recipes[place], provenance, stats, maps, self._blends(place))
             for image, place, maps in zip(images, wanted, seen, strict=True)
         ]
         for result in results:
             stats.log(result.recipe.hash)
         yield Finished(tuple(results))
+
+    def _blends(self, image: int) -> dict[int, NDArray[np.float32]]:
+        """See Result.blends; a later pass has the last word."""
+        kept = [one.programs.kept.items() for one in self.passes]
+        return {place: mask.float().cpu().numpy() for some in kept for (of, place), mask in some if of == image}
 
 
 def prepare(model: Model, batch: Batch, capture: Capture | None) -> Run:

@@ -15,7 +15,7 @@ class EditArea:
 
     target: the prompt of the edited picture; weights: a slider a word; alignment: who takes whose place
     blend: words where the edited picture may differ; begin: a picture to begin with; masked: only where it is painted
-    edits: the list, as JSON documents; origin: the run that is edited; painted: the fields that are painted, as base64
+    edits: the list, as JSON documents; origin: the run that is edited
     picture: the one to begin with, as it was given; mask: what is painted on it, a grey PNG as base64
     """
 
@@ -33,7 +33,6 @@ class EditArea:
     strength: gr.Slider
     edits: gr.State
     origin: gr.State
-    painted: gr.State
     picture: gr.State
     mask: gr.State
 
@@ -64,7 +63,7 @@ def edit_area(strength: gr.Slider) -> EditArea:
         masked = gr.Checkbox(False, label="Draw anew only where I painted", elem_id="masked")
     return EditArea(
         weights, target, alignment, keep_words, keep_layout, blend, edits, draw, clear, begin, masked, strength,
-        gr.State([]), gr.State(None), gr.State({}), gr.State(None), gr.State(None),
+        gr.State([]), gr.State(None), gr.State(None), gr.State(None),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -23,7 +23,6 @@ from ui.web.edits import (
     remarked,
     reworded,
     settled,
-    still_painted,
     weighed,
     word_of,
 )
@@ -31,7 +30,7 @@ from ui.web.page import Page
 from ui.web.runs import Run
 from ui.web.studio import Happening, Studio
 from ui.web.telling import QUIET, Teller, Told
-from ui.web.views import words_of
+from ui.web.views import blends_of, words_of
 from xattn.errors import BadValue, XattnError
 
 DROPPED = "dropped"
@@ -52,25 +51,25 @@ class EditEvents:
         page.run.change(
             self.follow,
             [page.run, edit.edits, edit.origin, edit.target],
-            [edit.weights, edit.target, edit.alignment, *studio_list, edit.origin, edit.painted],
+            [edit.weights, edit.target, edit.alignment, *studio_list, edit.origin],
             **fast,
         )
         listing = [edit.edits, page.run, edit.target]
-        edit.weights.weigh(self.weigh, listing, studio_list, **fast)
-        page.viewer.paint(self.paint, listing, [*studio_list, edit.painted], **fast)
-        page.viewer.regions(self.regions, listing, studio_list, **fast)
+        # always_last: what is done while one is answered counts; each event has all of its kind (viewer/js/newest.js)
+        newest = fast | {"trigger_mode": "always_last"}
+        edit.weights.weigh(self.weigh, listing, [*studio_list, edit.weights], **newest)
+        page.viewer.paint(self.paint, listing, studio_list, **newest)
+        page.viewer.regions(self.regions, listing, studio_list, **newest)
         reword = [edit.target, edit.keep_words, edit.keep_layout, edit.blend]
         gr.on(
             [edit.target.change, edit.keep_words.input, edit.keep_layout.input, edit.blend.change],
             self.reword,
             [*reword, edit.edits, edit.origin, page.run],
             [edit.alignment, *studio_list],
-            trigger_mode="always_last",
-            **fast,
+            **newest,
         )
-        listed = [edit.list, edit.edits, page.status, edit.painted]
-        edit.list.edited(self.listed, [*listing, edit.painted], listed, trigger_mode="always_last", **fast)
-        cleared = [edit.target, edit.blend, edit.weights, *studio_list, edit.painted]
+        edit.list.edited(self.listed, listing, [*studio_list, page.status, edit.weights], **newest)
+        cleared = [edit.target, edit.blend, edit.weights, *studio_list]
         # what is painted and boxed goes in the browser, without an event that would come in between
         edit.clear.click(self.clear, [page.run], cleared, js="(run) => (window.xattnErase?.(), run)", **fast)
         edit.draw.click(
@@ -106,38 +105,41 @@ class EditEvents:
         try:
             run = self._studio.runs.get(shown)
         except XattnError:
-            return (skip,) * 7
+            return (skip,) * 6
         if run.edited:
             own = [dict(one) for one in run.recipe.document().get("edits", [])]  # type: ignore[attr-defined]
             own = remarked(own, edits)
-            return self._weights(run, own), skip, skip, *self._list(own, run, target), run.origin, skip
+            return self._weights(run, own), skip, skip, *self._list(own, run, target), run.origin
         if origin == DROPPED:  # what a dropped picture brought waits for the picture that it changes
-            return self._weights(run, edits), skip, skip, *self._list(edits, run, target), run.id, {}
+            return self._weights(run, edits), skip, skip, *self._list(edits, run, target), run.id
         before = self._quiet(origin)
         kept = [] if before is None or before.recipe.prompt != run.recipe.prompt else edits
         prompt = run.recipe.prompt
-        return self._weights(run, kept), prompt, {"links": []}, *self._list(kept, run, prompt), run.id, {}
+        return self._weights(run, kept), prompt, {"links": []}, *self._list(kept, run, prompt), run.id
 
-    def weigh(self, edits: list[Doc], shown: str | None, target: str, event: gr.EventData) -> tuple[Any, Any]:
-        """A word's slider came to rest."""
-        run = self._quiet(shown)
-        words = () if run is None else words_of(run)
-        index, scale = event._data.get("index"), event._data.get("scale")
-        if run is None or not isinstance(index, int) or not 0 <= index < len(words):
-            return _NONE
-        return self._list(weighed(edits, words[index], float(scale)), run, target)
+    def weigh(self, edits: list[Doc], shown: str | None, target: str, event: gr.EventData) -> tuple[Any, ...]:
+        """Words' sliders came to rest: those that the list does not have yet, by the place of their word."""
+        run, scales = self._quiet(shown), event._data.get("scales")
+        if run is None or not isinstance(scales, Mapping):
+            return *_NONE, gr.skip()
+        made = list(edits)
+        for place, word in enumerate(words_of(run)):
+            scale = scales.get(str(place))
+            if isinstance(scale, int | float):
+                made = weighed(made, word, scale)
+        told, made = self._list(made, run, target)
+        return told, made, self._weights(run, made) | {"turn": event._data.get("turn")}
 
-    def paint(self, edits: list[Doc], shown: str | None, target: str, event: gr.EventData) -> tuple[Any, ...]:
+    def paint(self, edits: list[Doc], shown: str | None, target: str, event: gr.EventData) -> tuple[Any, Any]:
         """A stroke ended."""
         run = self._quiet(event._data.get("id")) or self._quiet(shown)
         if run is None:
-            return *_NONE, gr.skip()
-        fields = event._data.get("fields") or {}
+            return _NONE
         try:
-            made = painted(edits, fields, words_of(run), self._studio.limits)
+            made = painted(edits, event._data.get("fields") or {}, words_of(run), self._studio.limits)
         except XattnError as error:
-            return {**self._list(edits, run, target)[0], "error": str(error)}, gr.skip(), gr.skip()
-        return *self._list(made, run, target), {key: one["png"] for key, one in fields.items()}
+            return {**self._list(edits, run, target)[0], "error": str(error)}, gr.skip()
+        return self._list(made, run, target)
 
     def regions(self, edits: list[Doc], shown: str | None, target: str, event: gr.EventData) -> tuple[Any, Any]:
         """A region was drawn, moved, named or removed."""
@@ -165,9 +167,10 @@ class EditEvents:
             return gr.skip(), *_NONE
         changed = (target or "").strip()
         words = tuple(word for word in re.split(r"\s*,\s*", (blend or "").strip()) if word)
+        seen = self._quiet(shown)
         if not changed or changed == run.recipe.prompt:
             made = reworded(edits, "", False, words, same=True)
-            return {"links": []}, *self._list(made, run, changed)
+            return {"links": []}, *self._list(made, run, changed, seen)
         from pipelines.techniques.alignment import align
 
         try:
@@ -179,14 +182,13 @@ class EditEvents:
         kind = "replace" if any(link.kind == "replaced" for link in links) else "refine"
         made = reworded(edits, kind if keep_words else "", keep_layout, words, same=False)
         told = [{"kind": link.kind, "source": link.source, "target": link.target} for link in links]
-        return {"links": told}, *self._list(made, run, changed)
+        return {"links": told}, *self._list(made, run, changed, seen)
 
     def listed(
         self,
         before: list[Doc],
         shown: str | None,
         target: str,
-        fields: dict[str, str],
         event: gr.EventData,
     ) -> tuple[Any, Any, Any, Any]:
         """The list itself was changed; it shows that already, but for what one word alone may have, or has no word."""
@@ -197,16 +199,16 @@ class EditEvents:
             return skip, skip, {"state": "failed", "text": str(error), "done": 0}, skip
         edits = settled(given, before)
         if run is None:
-            return skip if edits == given else {"edits": shown_list(edits, ())}, edits, skip, {}
+            return skip if edits == given else {"edits": shown_list(edits, ())}, edits, skip, skip
         told, edits = self._list(edits, run, target)
-        return skip if edits == given else told, edits, skip, still_painted(edits, fields, words_of(run))
+        return skip if edits == given else told, edits, skip, self._weights(run, edits)
 
     def clear(self, shown: str | None) -> tuple[Any, ...]:
         """No edits."""
         run = self._quiet(shown)
         prompt = "" if run is None else (run.recipe.source or run.recipe).prompt
         weights = {"words": []} if run is None else self._weights(run, [])
-        return prompt, "", weights, {"edits": []}, [], {}
+        return prompt, "", weights, {"edits": []}, []
 
     def _quiet(self, run_id: object) -> Run | None:
         try:
@@ -214,11 +216,16 @@ class EditEvents:
         except XattnError:
             return None
 
-    def _list(self, edits: Sequence[Doc], run: Run, target: str) -> tuple[dict[str, Any], list[Doc]]:
-        """The list as it is shown and as it is kept, edits of words that the edited picture lacks being off."""
+    def _list(
+        self, edits: Sequence[Doc], run: Run, target: str, seen: Run | None = None
+    ) -> tuple[dict[str, Any], list[Doc]]:
+        """The list as it is shown and as it is kept, edits of words that the edited picture lacks being off.
+
+        seen: the picture that is shown, where that is not `run`
+        """
         said = self._said(run, target)
         made = list(edits) if said is None else only_said(edits, said)
-        return {"edits": shown_list(made, words_of(run), said)}, made
+        return {"edits": shown_list(made, words_of(run), said, blends_of(seen or run))}, made
 
     def _said(self, run: Run, target: str) -> tuple[Ledger, ...] | None:
         """What the edited picture's prompt says over its steps; None where it cannot be read."""

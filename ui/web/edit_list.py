@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.ledger import Ledger, Phrase
@@ -26,9 +26,16 @@ _STEPS = {
 
 
 def shown_list(
-    edits: Sequence[Doc], words: Sequence[Phrase], said: Sequence[Ledger] | None = None
+    edits: Sequence[Doc],
+    words: Sequence[Phrase],
+    said: Sequence[Ledger] | None = None,
+    blends: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """For js/edits.js. said: what the edited picture's prompt says; None where that is not known (edits.only_said)."""
+    """For js/edits.js.
+
+    said: what the edited picture's prompt says; None where that is not known (edits.only_said)
+    blends: where the shown picture was blended, by the edit's id, as grey PNGs in base64
+    """
     colors = {name_of(word_of(word)): color for word, color in zip(words, word_colors(words), strict=True)}
     made = []
     for edit in edits:
@@ -44,6 +51,7 @@ def shown_list(
                 "unsaid": unsaid,
                 "color": colors.get(name_of(edit.get("word"))),
                 "thumb": _thumb(edit),
+                "blend": _png((blends or {}).get(str(edit.get("id")))),
                 "steps": _STEPS.get(str(edit.get("kind"))),
             }
         )
@@ -75,5 +83,8 @@ def _said(edit: Doc) -> tuple[str, str]:
 
 def _thumb(edit: Doc) -> str | None:
     field = edit.get("field")
-    data = field.get("data") if isinstance(field, dict) else None
+    return _png(field.get("data") if isinstance(field, dict) else None)
+
+
+def _png(data: str | None) -> str | None:
     return f"data:image/png;base64,{data}" if data else None

@@ -111,12 +111,6 @@ def _makes_room(edit: Doc) -> bool:
     return edit.get("kind") == "paint_map" and _on(edit) and how != "none" and not bias
 
 
-def still_painted(edits: Sequence[Doc], fields: Mapping[str, str], words: Sequence[Phrase]) -> dict[str, str]:
-    """The painted fields, by word index, whose edit is still in the list."""
-    ids = {edit.get("id") for edit in edits}
-    return {key: png for key, png in fields.items() if f"{PAINTED}{name_of(word_of(words[int(key)]))}" in ids}
-
-
 def _stroke(edits: Sequence[Doc]) -> Doc:
     """What a first stroke of a word does: NEW where nothing before it forbids that."""
     before = any(edit.get("kind") in _BEFORE and _on(edit) for edit in edits)

@@ -140,6 +140,33 @@ def carried(recipe: Recipe) -> tuple[str, ...]:
     return tuple(made)
 
 
+def without_adapters(recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe without its prompts' LoRA tags, which nothing here can draw, and a sentence for each."""
+    if recipe.syntax != "a1111":
+        return recipe, ()
+    prompt, notes = _without_tags("prompt", recipe.prompt)
+    negative, more = _without_tags("negative prompt", recipe.negative_prompt)
+    source, theirs = (None, ()) if recipe.source is None else without_adapters(recipe.source)
+    made = replace(recipe, prompt=prompt, negative_prompt=negative, source=source)
+    return made, tuple(dict.fromkeys((*notes, *more, *theirs)))
+
+
+def _without_tags(name: str, text: str) -> tuple[str, tuple[str, ...]]:
+    from pipelines.prompt import parse
+
+    tags = parse(text, name).loras  # a recipe's prompts can be read
+    if not tags:
+        return text, ()
+    for tag in sorted(tags, key=lambda one: one.start, reverse=True):
+        text = text[: tag.start] + text[tag.end :]
+    told = [
+        f"The LoRA {tag.name!r}: this version draws without adapters, so its tag was taken out of the {name}."
+        for tag in tags
+    ]
+    left = re.sub(r",(\s*,)+[ \t]*|[ \t]{2,}", lambda gap: ", " if "," in gap[0] else " ", text)
+    return left.strip(" \t,"), tuple(told)
+
+
 def read_seed(name: str, text: str) -> int | None:
     """A seed as it was typed; None where nothing was. Raises BadValue."""
     stripped = str(text or "").strip()

@@ -22,7 +22,7 @@ from ui.web.begin import begin_view, here, painted_of, thumbnail
 from ui.web.begin_events import drawn_view
 from ui.web.copies import copies
 from ui.web.edit_events import DROPPED
-from ui.web.forms import Form, carried, model_of
+from ui.web.forms import Form, carried, model_of, without_adapters
 from ui.web.kept import PageStore
 from ui.web.page import Page
 from ui.web.runs import Run, png
@@ -101,12 +101,12 @@ class KeepEvents:
 
         return self._file(shown, made)
 
-    def _file(self, shown: str | None, made: Callable[[Run], tuple[str, str, bytes]]) -> tuple[Any, Any]:
     def _keep(self, recipe: Recipe, name: str | None = None) -> None:
         """Raises CannotWrite."""
         if recipe.assets:
             keep_assets(recipe, name, PageStore.here(self._studio.limits.store_bytes))
 
+    def _file(self, shown: str | None, made: Callable[[Run], tuple[str, str, bytes]]) -> tuple[Any, Any]:
         try:
             name, media, data = made(self._studio.runs.get(shown))
         except Exception as error:  # noqa: BLE001  told on the page, and logged where it is nobody's mistake
@@ -125,7 +125,8 @@ class KeepEvents:
         except Exception as error:  # noqa: BLE001  as above
             text = sentence(error)
             return *skips, {"text": text}, status("failed", text), *(gr.skip(),) * 8
-        recipe, notes = imported.recipe, list(imported.notes)
+        recipe, adapters = without_adapters(imported.recipe)
+        notes = [*imported.notes, *adapters]
         name = model_of(recipe)
         if name is not None and name not in self._studio.models.names:
             notes.append(f"It was drawn by the model {name}, which is not here; {model} is used.")

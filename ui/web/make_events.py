@@ -42,7 +42,7 @@ class MakeEvents:
         page.dice.click(self.dice, None, [page.settings.seed, page.lock], queue=False, **QUIET)
         # typing is met in the browser (js/chips.js); this is for prompts that come from elsewhere
         page.settings.prompt.change(None, [page.settings.prompt], None, js="(text) => window.xattnLedger?.(text)")
-        page.strip.pick(self.pick, None, teller.outputs, queue=False, **QUIET)
+        page.strip.pick(self.pick, None, teller.outputs, queue=False, trigger_mode="always_last", **QUIET)
         seed = page.settings.seed
         page.lock.input(self.keep_seed, [page.lock, seed, page.run], [seed], queue=False, **QUIET)
         # who types a seed means it

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from ui.web.viewer.assets import newest
 from ui.web.viewer.component import WithoutStub
 
 _HERE = Path(__file__).parent
@@ -45,7 +46,8 @@ class Part(gr.HTML, metaclass=WithoutStub):
         super().__init__(
             value,
             html_template=f'<div class="x-{name}"></div>',
-            js_on_load=f"const root = element.querySelector('.x-{name}');\n{script(name)}",
+            js_on_load=f"{newest()}\ntrigger = newestOf(trigger);\n"
+            f"const root = element.querySelector('.x-{name}');\n{script(name)}",
             apply_default_css=False,
             elem_id=elem_id or name,
             elem_classes=["x-part"],

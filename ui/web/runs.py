@@ -11,8 +11,11 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.ledger import Ledger
@@ -28,6 +31,7 @@ class Run:
     """One picture: `image`, how it was made, how its prompt is read, and its maps where they were kept.
 
     before, origin: the picture that an edited one started from, and its id
+    blends: where each local blending of its edits let it differ from that one (Result.blends)
     made: when, by time.monotonic
     """
 
@@ -39,6 +43,7 @@ class Run:
     maps: StoredMaps | None = None
     before: Image.Image | None = None
     origin: str | None = None
+    blends: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
     made: float = field(default_factory=time.monotonic)
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
@@ -78,13 +83,13 @@ class Runs:
                 self._owner.pop(own.popitem(last=False)[0], None)
             while len(self._sessions) > self._limits.sessions:
                 self._forget(next(iter(self._sessions)))
+            while len(self._owner) > 1 and self._nbytes() > self._limits.all_bytes:
+                self._drop_oldest()
 
     def get(self, run_id: object) -> Run:
         """The run of this id, whoever asks. Raises NotKept with a sentence."""
         with self._lock:
             session = self._owner.get(run_id) if isinstance(run_id, str) else None
-            while len(self._owner) > 1 and self._nbytes() > self._limits.all_bytes:
-                self._drop_oldest()
             if session is None:
                 raise NotKept(
                     "This picture is not kept any more (the newest are, up to "
@@ -108,11 +113,6 @@ class Runs:
         with self._lock:
             self._forget(session)
 
-    def _forget(self, session: str) -> None:
-        for run_id in self._sessions.pop(session, {}):
-            self._owner.pop(run_id, None)
-
-
     def _nbytes(self) -> int:
         return sum(run.nbytes for own in self._sessions.values() for run in own.values())
 
@@ -122,6 +122,11 @@ class Runs:
         self._owner.pop(own.popitem(last=False)[0], None)
         if not own:
             del self._sessions[session]
+
+    def _forget(self, session: str) -> None:
+        for run_id in self._sessions.pop(session, {}):
+            self._owner.pop(run_id, None)
+
 
 def png(image: Image.Image) -> bytes:
     """The picture's pixels as a PNG, nothing else inside."""

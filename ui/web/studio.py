@@ -181,6 +181,7 @@ class Studio:
                     stored(pipe, result),
                     None if before is None else before.image,
                     None if before is None else before.id,
+                    result.blends,
                 )
                 self.runs.add(session, run)
                 yield Drawn(run, number, len(recipes))

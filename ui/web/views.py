@@ -6,6 +6,10 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from pipelines.assets import Asset
 from pipelines.attention_maps import AttentionMaps
 from pipelines.ledger import Ledger, Phrase, phrase_parts, word_key
@@ -15,22 +19,20 @@ from ui.web.viewer.data import Mode, Piece, Region, Word
 from ui.web.viewer.view import View
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from ui.web.runs import Run
 
 _SMALL = 900_000
 """Characters of a picture that is sent exactly."""
 
 
-def data_url(image: Image, form: str = "PNG", quality: int = 85) -> str:
+def data_url(image: Image.Image, form: str = "PNG", quality: int = 85) -> str:
     """The picture as a `data:` URL, for a page that asks no host for anything."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, form, quality=quality)
     return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def small_url(image: Image) -> str:
+def small_url(image: Image.Image) -> str:
     """The same: as a PNG where that is small, else as a JPEG."""
     exact = data_url(image)
     return exact if len(exact) <= _SMALL else data_url(image, "JPEG", 88)
@@ -97,7 +99,27 @@ def view_of(run: Run, *, mode: Mode | None = None) -> View:
         fields=_fields(run, words),
         regions=_regions(run),
         note=_note(run),
+        blend=_blend(run),
     )
+
+
+def grey(mask: NDArray[np.float32]) -> str:
+    """A mask [height, width] of 0 to 1 as a grey PNG, a pixel a place, in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.rint(mask * 255).astype(np.uint8)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def blends_of(run: Run) -> dict[str, str]:
+    """The masks of its local blending, as `grey` writes them, by the id of their edit."""
+    return {run.recipe.edits[place].id: grey(mask) for place, mask in run.blends.items()}
+
+
+def _blend(run: Run) -> str | None:
+    """Where local blending let it differ from the picture before: where each of several did."""
+    if run.before is None or not run.blends:
+        return None
+    return grey(np.multiply.reduce([*run.blends.values()]))
 
 
 def _fields(run: Run, words: tuple[Phrase, ...]) -> dict[int, str]:

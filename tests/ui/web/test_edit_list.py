@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from ui.web.page import Page, build_page
 from ui.web.runs import Run
 from ui.web.studio import Drawn, Studio
 from ui.web.telling import Teller
-from ui.web.views import words_of
+from ui.web.views import view_of, words_of
 
 OFF = "off: the changed prompt has no such word"
 FIELD = Asset.from_image(Image.fromarray(np.full((4, 4), 255, np.uint8)))
@@ -67,7 +68,7 @@ def happens(**data: object) -> gr.EventData:
 def painted(events: EditEvents, run: Run, target: str, *words: str, before: Edits | None = None) -> tuple[Any, Edits]:
     """What the list shows and keeps once these words are painted."""
     fields = {str(words_of(run).index(word)): {"png": PNG} for word in words}
-    shown, kept, _ = events.paint(before or [], run.id, target, happens(id=run.id, fields=fields))
+    shown, kept = events.paint(before or [], run.id, target, happens(id=run.id, fields=fields))
     return shown["edits"], kept
 
 
@@ -87,7 +88,9 @@ def test_a_word_painted_or_weighed_after_the_prompt_lost_it_is_off_and_the_pictu
 ) -> None:
     shown, kept = painted(events, fox, "a cat on purple", "fox")
     assert [one["what"] for one in shown] == [OFF]
-    told, kept = events.weigh(kept, fox.id, "a cat on purple", happens(index=words_of(fox).index("fox"), scale=2))
+    scales = {str(words_of(fox).index("fox")): 2}
+    told, kept, weights = events.weigh(kept, fox.id, "a cat on purple", happens(scales=scales, turn=7))
+    assert weights["turn"] == 7
     assert [one["what"] for one in told["edits"]] == [OFF, OFF]
     assert by_id(kept) == {"paint-fox": False, "weigh-fox": False}
     shown, kept = painted(events, fox, "a cat on purple", "fox", "purple", before=kept)
@@ -110,12 +113,12 @@ def test_an_edit_comes_back_with_its_word_unless_a_person_switched_it_off(events
     _, kept = painted(events, fox, "", "fox", "purple")
     by_hand = [one | ({"enabled": False} if one["id"] == "paint-purple" else {}) for one in kept]
     given = happens(edits=by_hand)
-    kept = events.listed(kept, fox.id, "", {}, given)[1]
+    kept = events.listed(kept, fox.id, "", given)[1]
     lost = reworded(events, fox, "a cat on red", kept)
     assert by_id(lost) == {"words": True, "layout": True, "paint-fox": False, "paint-purple": False}
     assert by_id(reworded(events, fox, "a fox on purple", lost)) == {"paint-fox": True, "paint-purple": False}
     switched = [one | ({"enabled": True} if one["id"] == "paint-fox" else {}) for one in lost]
-    shown, kept, *_ = events.listed(lost, fox.id, "a cat on red", {}, happens(edits=switched))
+    shown, kept, *_ = events.listed(lost, fox.id, "a cat on red", happens(edits=switched))
     assert by_id(kept)["paint-fox"] is False
     assert OFF in [one["what"] for one in shown["edits"]], "switching it on beside such a prompt is answered"
 
@@ -124,7 +127,7 @@ def test_it_comes_back_after_the_picture_without_it_was_drawn(events: EditEvents
     _, kept = painted(events, fox, "a cat on purple", "fox")
     *_, last = events.draw(REQUEST, "a cat on purple", kept, fox.id, fox.id)
     cat = studio.runs.get(last[3])
-    _, _, _, shown, kept, origin, _ = events.follow(cat.id, kept, fox.id, "a cat on purple")
+    _, _, _, shown, kept, origin = events.follow(cat.id, kept, fox.id, "a cat on purple")
     assert origin == fox.id
     assert OFF in [one["what"] for one in shown["edits"]]
     shown, kept = painted(events, cat, "a cat on purple", "cat", before=kept)
@@ -139,7 +142,7 @@ def test_one_that_comes_back_makes_no_room_beside_another(events: EditEvents, fo
     kept = events.reword(target, False, False, "", kept, fox.id, fox.id)[2]
     _, kept = painted(events, fox, target, "fox", "purple", before=kept)
     asks = [one | ({"renormalise": "others"} if one["id"] == "paint-purple" else {}) for one in kept]
-    kept = events.listed(kept, fox.id, target, {}, happens(edits=asks))[1]
+    kept = events.listed(kept, fox.id, target, happens(edits=asks))[1]
     kept = events.reword("a fox on purple", False, False, "", kept, fox.id, fox.id)[2]
     assert by_id(kept) == {"paint-fox": True, "paint-purple": True}
     assert sum(one.get("renormalise", "none") != "none" for one in kept) == 1
@@ -165,3 +168,33 @@ def test_sliders_stand_where_the_list_has_them(events: EditEvents, fox: Run) -> 
     edits = [{"kind": "reweight", "id": "weigh-fox", "word": "fox", "scale": 2}]
     weights = events.follow(fox.id, edits, fox.id, "")[0]["words"]
     assert {one["text"]: one["scale"] for one in weights}["fox"] == 2.0
+    *_, weights = events.listed(edits, fox.id, "", happens(edits=[]))
+    assert {one["scale"] for one in weights["words"]} == {1.0}, "what went from the list is not on a slider any more"
+
+
+def test_sliders_that_were_moved_while_another_was_answered_count_all(events: EditEvents, fox: Run) -> None:
+    told, kept, weights = events.weigh([], fox.id, "", happens(scales={"1": 2, "3": 0.5}, turn=3))
+    assert [(one["title"], one["what"]) for one in told["edits"]] == [("fox", "counts ×2.0"), ("purple", "counts ×0.5")]
+    assert [one["scale"] for one in weights["words"]] == [1.0, 2.0, 1.0, 0.5]
+    _, kept, _ = events.weigh(kept, fox.id, "", happens(scales={"1": 1}, turn=4))
+    assert by_id(kept) == {"weigh-purple": True}
+
+
+def test_where_the_shown_picture_was_blended_is_in_the_list_and_on_the_canvas(
+    events: EditEvents, studio: Studio
+) -> None:
+    source = Recipe("a fox on purple", seed=1, num_inference_steps=3, width=64, height=64)
+    fox = drawn(studio, source)
+    kept = events.reword("a cat on purple", True, True, "cat", [], fox.id, fox.id)[2]
+    *_, last = events.draw(REQUEST, "a cat on purple", kept, fox.id, fox.id)
+    cat = studio.runs.get(last[3])
+    (mask,) = cat.blends.values()
+    assert set(np.unique(mask)) <= {0.0, 1.0}
+    assert mask.any()
+    shown = events.follow(cat.id, kept, fox.id, "a cat on purple")[3]["edits"]
+    (png,) = [one["blend"] for one in shown if one["blend"]]
+    assert [one["doc"]["kind"] for one in shown if one["blend"]] == ["local_blend"]
+    assert png == f"data:image/png;base64,{view_of(cat).blend}"
+    with Image.open(io.BytesIO(base64.b64decode(view_of(cat).blend or ""))) as image:
+        assert np.array_equal(np.asarray(image) / 255, mask)
+    assert view_of(fox).blend is None

@@ -17,8 +17,8 @@ from tests.ui.web.test_line import run
 pytestmark = pytest.mark.slow
 OpenDesk = Callable[..., Desk]
 THEIRS = (
-    "a (fox:1.2) on purple\nNegative prompt: blurry\nSteps: 12, Sampler: DPM++ 2M, Schedule type: Karras, "
-    "CFG scale: 6.5, Seed: 42, Size: 192x128, Model: dreamshaper_8, ENSD: 31337, Version: v1.9.4"
+    "a (fox:1.2) on purple <lora:ink:0.8>\nNegative prompt: blurry\nSteps: 12, Sampler: DPM++ 2M, "
+    "Schedule type: Karras, CFG scale: 6.5, Seed: 42, Size: 192x128, Model: dreamshaper_8, ENSD: 31337, Version: v1.9.4"
 )
 CARRY = """([name, data]) => { const carried = new DataTransfer();
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
@@ -53,6 +53,7 @@ def test_another_tools_picture_brings_its_settings_and_the_list_of_what_it_could
     notes = " ".join(desk.page.locator(".drop-notes li").all_inner_texts())
     assert "dreamshaper_8" in notes
     assert "ENSD" in notes
+    assert "The LoRA 'ink'" in notes, "told now, and not first by Draw"
     assert "see Keep" in desk.said()
 
 

@@ -188,3 +188,138 @@ def test_a_conflict_is_a_sentence(desk: Desk) -> None:
     desk.page.wait_for_function("() => document.body.dataset.state === 'failed'")
     assert "cannot both hold" in desk.said()
     assert "Put it first" in desk.said()
+
+
+def test_a_word_painted_once_the_prompt_lacks_it_is_off_and_comes_back_with_it(desk: Desk) -> None:
+    desk.type("target", "a panda on purple")
+    desk.page.wait_for_selector(".pair.replaced")
+    paint(desk, "fox", (0.75, 0.25))
+    fox = ".edit:has(.edit-title b:text-is('fox'))"
+    off = f"{fox}.off:has-text('the changed prompt has no such word')"
+    desk.page.wait_for_selector(off)
+    paint(desk, "purple", (0.2, 0.25))
+    desk.page.wait_for_selector(".edit:has-text('purple')")
+    assert desk.page.locator(off).count() == 1, "a further stroke keeps the sentence"
+    desk.page.locator(f"{fox} .edit-title").click()
+    desk.page.locator(f"{fox} select").first.select_option("gain")
+    desk.page.wait_for_timeout(500)
+    assert desk.page.locator(off).count() == 1, "so does another way of painting"
+    desk.page.get_by_label("fox: on").check()
+    desk.page.wait_for_selector(off)
+    assert not desk.page.get_by_label("fox: on").is_checked(), "and switching it on"
+    desk.draw("draw-edits")
+    desk.page.wait_for_selector(off)
+    desk.type("target", "a fox on purple")
+    desk.page.wait_for_selector(f"{fox}:not(.off):has-text('looks more here')")
+    desk.page.get_by_label("fox: on").uncheck()
+    desk.type("target", "a panda on purple")
+    desk.page.wait_for_selector(f"{fox}.off:has-text('the changed prompt has no such word')")
+    desk.type("target", "a fox on purple")
+    desk.page.wait_for_selector(f"{fox}.off:has-text('looks more here')")
+
+
+def test_ctrl_enter_draws_with_edits_from_the_edit_part_and_without_from_the_prompt(desk: Desk, tmp_path: Path) -> None:
+    def press() -> None:
+        before = desk.pictures()
+        desk.page.keyboard.press("Control+Enter")
+        desk.page.wait_for_function("n => document.querySelectorAll('.strip-one').length > n", arg=before)
+        desk.page.wait_for_function("() => document.body.dataset.state === 'idle'")
+
+    desk.page.focus("#weight-1")
+    desk.page.keyboard.press("ArrowRight")
+    desk.page.wait_for_selector(".edit:has-text('counts ×1.05')")
+    assert desk.page.evaluate("document.activeElement.id") == "weight-1", "the slider is not made anew under the hand"
+    press()
+    assert [edit.kind for edit in kept(desk, tmp_path / "edited")[0].edits] == ["reweight"]
+    desk.page.focus("#prompt textarea")
+    press()
+    assert kept(desk, tmp_path / "plain")[0].edits == ()
+
+    # painted on the picture: that is an edit, too
+    desk.viewer("viewer.mode('paint')")
+    desk.stroke((0.3, 0.25), (0.3, 0.75))
+    desk.page.wait_for_selector(".edit:has-text('looks here')")
+    press()
+    assert "paint_map" in [edit.kind for edit in kept(desk, tmp_path / "painted")[0].edits]
+
+
+HOLD = """() => {
+  const sent = window.fetch;
+  window.held = [];
+  window.fetch = async (...told) => {
+    const body = String(told[1]?.body ?? "");
+    if (body.includes('"event_data":{"') && window.held) await new Promise((go) => window.held.push(go));
+    return sent(...told);
+  };
+}"""
+"""Answers no event with data until `released` is run: as a server that has its hands full does."""
+RELEASE = "() => { const held = window.held; window.held = null; held.forEach((go) => go()); return held.length; }"
+
+
+def test_what_is_done_while_something_is_answered_is_not_lost(desk: Desk) -> None:
+    paint(desk, "fox", (0.3, 0.25))
+    desk.page.evaluate(HOLD)
+    for word, across in (("purple", 0.5), ("on", 0.7), ("a", 0.9)):
+        place = ["a", "fox", "on", "purple"].index(word)
+        desk.viewer(f"viewer.select({{words: [{place}]}})")
+        desk.stroke((across, 0.25), (across, 0.6))
+        desk.page.wait_for_timeout(150)
+    assert titles(desk) == ["fox"]
+    assert desk.page.evaluate(RELEASE) >= 1
+    desk.page.wait_for_function("() => document.querySelectorAll('.edit').length === 4")
+    assert sorted(titles(desk)) == ["a", "fox", "on", "purple"]
+
+    desk.page.evaluate(HOLD)
+    for place, scale in (("1", "2"), ("3", "0.5"), ("1", "3")):
+        desk.page.fill(f"#weight-{place}", scale)
+        desk.page.wait_for_timeout(100)
+    desk.page.evaluate(RELEASE)
+    desk.page.wait_for_selector(".edit:has-text('counts ×3.0')")
+    desk.page.wait_for_selector(".edit:has-text('counts ×0.5')")
+    assert desk.page.input_value("#weight-3") == "0.5"
+    desk.page.get_by_label("Remove fox").last.click()
+    desk.page.wait_for_function("() => document.querySelector('#weight-1').value === '1'")
+
+    # switched off and on: as it was left
+    desk.page.evaluate(HOLD)
+    on = desk.page.get_by_label("purple: on").first
+    on.uncheck()
+    desk.page.wait_for_timeout(100)
+    on.check()
+    desk.page.wait_for_timeout(100)
+    desk.page.get_by_label("purple: on").first.uncheck()
+    desk.page.evaluate(RELEASE)
+    desk.page.wait_for_timeout(800)
+    desk.draw("draw-edits")
+    assert not desk.page.get_by_label("purple: on").first.is_checked()
+
+
+def test_where_it_was_blended_is_shown_on_the_picture(desk: Desk) -> None:
+    desk.type("target", "a panda on purple")
+    desk.page.wait_for_selector(".pair.replaced")
+    desk.type("blend", "panda")
+    desk.page.wait_for_selector(".edit:has-text('Change only where')")
+    assert desk.page.locator(".edit-veil").count() == 0
+    desk.draw("draw-edits")
+    desk.viewer("viewer.mode('compare')")
+    desk.page.get_by_label("Divide").fill("0")
+    plain = desk.pixels()
+    desk.page.locator(".edit-veil").click()
+    desk.page.wait_for_timeout(300)
+    assert desk.page.get_by_label("Where it may differ", exact=True).is_checked()
+    dimmed = desk.pixels()
+    height, width = plain.shape[:2]
+    down, across = height // 2, width // 2
+    corner, middle = (slice(4, 30), slice(4, 30)), (slice(down, down + 20), slice(across, across + 20))
+    assert dimmed[corner].mean() < 0.6 * plain[corner].mean(), "there it is the first picture"
+    assert np.abs(dimmed[middle] - plain[middle]).max() <= 2, "the panda is as it was"
+    desk.page.get_by_label("Where it may differ", exact=True).uncheck()
+    assert np.abs(desk.pixels() - plain).max() <= 2
+
+
+def test_a_chip_whose_word_the_shown_picture_has_not_says_so(desk: Desk) -> None:
+    desk.type("prompt", "a panda on purple")
+    desk.page.locator(".chip-word", has_text="panda").click()
+    desk.page.wait_for_function("() => /has no “panda”/.test(document.querySelector('#status').innerText)")
+    desk.page.locator(".chip-word", has_text="purple").click()
+    assert desk.viewer("viewer.state().selection.words") == [3]

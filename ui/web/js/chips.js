@@ -13,10 +13,16 @@ const write = (text) => {
   area.value = text;
   area.dispatchEvent(new Event("input", { bubbles: true }));
 };
+// Why the canvas has nothing to show of a word.
+const why = (text, nth, known) => {
+  if (known.length) return `The shown picture has no ${nth > 1 ? `${nth}. ` : ""}“${text}”: draw this prompt, then it shows where that word looks.`;
+  const drawn = document.querySelector(".strip-one");
+  return drawn ? "No maps were kept of the shown picture: a smaller one, or fewer words, keeps them." : `Draw a picture first: then it shows where “${text}” looks.`;
+};
 const choose = (text, nth, additive) => {
   const known = (window.xattnWords || []).map((word) => word.toLowerCase());
   const index = known.indexOf(nth > 1 ? `${text.toLowerCase()} (${nth})` : text.toLowerCase());
-  if (index < 0) return;
+  if (index < 0) return window.xattnTell?.(why(text, nth, known));
   window.xattnDrawn?.((viewer) => {
     if (viewer.state().mode === "regions" || viewer.state().mode === "compare") viewer.mode("look");
     const now = viewer.state().selection.words || [];

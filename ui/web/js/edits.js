@@ -1,4 +1,4 @@
-// The list of edits. Value: {"edits": [{"doc", "title", "what", "unsaid", "color", "thumb", "steps"}], "error"}; fires "edited" with {edits: [doc, …]}.
+// The list of edits. Value: {"edits": [{"doc", "title", "what", "unsaid", "color", "thumb", "blend", "steps"}], "error"}; fires "edited" with {edits: [doc, …]}.
 const make = (tag, cls, text) => {
   const node = document.createElement(tag);
   if (cls) node.className = cls;
@@ -136,6 +136,22 @@ const draw = () => {
       thumb.src = item.thumb;
       thumb.alt = "";
       head.append(thumb);
+    }
+    if (item.blend) {
+      const veil = make("button", "edit-veil");
+      veil.type = "button";
+      veil.title = "Show on the picture where it may differ";
+      veil.setAttribute("aria-label", veil.title);
+      const thumb = make("img", "edit-thumb");
+      thumb.src = item.blend;
+      thumb.alt = "";
+      veil.append(thumb);
+      veil.addEventListener("click", () => {
+        const viewer = document.querySelector(".xv")?.xattnViewer;
+        viewer?.mode("compare");
+        viewer?.blend(true);
+      });
+      head.append(veil);
     }
     const key = doc.id || `${doc.kind}-${place}`;
     const title = make("button", "edit-title");

@@ -6,10 +6,21 @@
     if (button && !button.disabled) button.click();
   };
   const busy = () => ["drawing", "waiting"].includes(document.body.dataset.state);
+  // Ctrl+Enter draws what was worked on last: the edits of the shown picture, or what the form says
+  let editing = false; // kept where the list is made anew under the focus
+  addEventListener("focusin", ({ target }) => {
+    const within = (where) => Boolean(target.closest?.(where));
+    if (within(".xv")) {
+      const { mask, mode } = document.querySelector(".xv").xattnViewer.state();
+      if (mask || ["paint", "regions"].includes(mode)) editing = !mask;
+    } else if (within("#compose, #areas")) {
+      editing = within("#area-edit, #tab-edit") && !within("#begin-with"); // Draw draws what is begun with
+    }
+  });
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
       event.preventDefault();
-      click("draw");
+      click(editing ? "draw-edits" : "draw");
     } else if (event.key === "Escape" && busy()) {
       click("stop");
     }

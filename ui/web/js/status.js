@@ -1,14 +1,13 @@
-// One line: what happens now. Value: {"state", "text", "done": 0…1, "detail"}
-// What is refused while a picture is drawn would be gone with its next step: it stays for some seconds.
-let refused = null;
-document.addEventListener("click", (event) => { if (event.target.closest?.("#draw, #draw-edits")) refused = null; });
+// One line: what happens now. Value: {"state", "text", "done": 0…1, "detail"}; window.xattnTell(text) says a sentence of the
+// page's own. What is refused or said while a picture is drawn would be gone with its next step: it stays for some seconds.
+let held = null;
+document.addEventListener("click", (event) => { if (event.target.closest?.("#draw, #draw-edits")) held = null; });
 const busy = (state) => ["drawing", "waiting"].includes(state);
+const hold = (text, refused) => (held = { text, refused, until: Date.now() + 8000 });
 const draw = () => {
   const value = props.value || { state: "idle", text: "" };
-  if (value.state === "failed" && (refused || busy(root.dataset.state))) refused = { text: value.text, until: Date.now() + 8000 };
-  else if (!busy(value.state) || Date.now() > refused?.until) refused = null;
   root.dataset.state = value.state;
-  root.classList.toggle("refused", Boolean(refused));
+  root.classList.toggle("refused", Boolean(held?.refused));
   root.setAttribute("role", "status");
   root.setAttribute("aria-live", "polite");
   let bar = root.querySelector(".status-bar > i");
@@ -17,9 +16,18 @@ const draw = () => {
     bar = root.querySelector(".status-bar > i");
   }
   bar.style.transform = `scaleX(${value.done ?? 0})`;
-  root.querySelector(".status-text").textContent = refused?.text || value.text || "";
-  root.querySelector(".status-detail").textContent = value.detail || "";
+  root.querySelector(".status-text").textContent = held?.text || value.text || "";
+  root.querySelector(".status-detail").textContent = (held && !busy(value.state) ? "" : value.detail) || "";
   document.body.dataset.state = value.state;
 };
-watch("value", draw);
+window.xattnTell = (text) => {
+  hold(text, false);
+  draw();
+};
+watch("value", () => {
+  const value = props.value || { state: "idle", text: "" };
+  if (value.state === "failed" && (held?.refused || busy(root.dataset.state))) hold(value.text, true);
+  else if (!busy(value.state) || Date.now() > held?.until) held = null;
+  draw();
+});
 draw();

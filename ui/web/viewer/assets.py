@@ -46,6 +46,12 @@ def page_style() -> str:
 
 
 @cache
+def newest() -> str:
+    """`newestOf`, through which everything that fires an event in Gradio does so."""
+    return _read("js", "newest.js")
+
+
+@cache
 def script(extra: str = "") -> str:
     """One function that gives {mount}; the files share its scope and nothing becomes global.
 

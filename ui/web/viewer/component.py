@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.component_meta import updateable
 
-from ui.web.viewer.assets import script, style
+from ui.web.viewer.assets import newest, script, style
 from ui.web.viewer.data import Json
 from ui.web.viewer.view import View
 
@@ -20,8 +20,9 @@ const host = element.querySelector(".xv-host");
 const sheet = document.createElement("style");
 sheet.textContent = %s;
 host.before(sheet);
+%s
 const XattnViewer = %s;
-XattnViewer.mountInGradio({ element, props, trigger, watch, server });
+XattnViewer.mountInGradio({ element, props, trigger: newestOf(trigger), watch, server });
 """
 
 
@@ -64,7 +65,7 @@ class Viewer(gr.HTML, metaclass=WithoutStub):
         super().__init__(
             value,
             html_template='<div class="xv-host"></div>',
-            js_on_load=_ON_LOAD % (json.dumps(style()), script("gradio")),
+            js_on_load=_ON_LOAD % (json.dumps(style()), newest(), script("gradio")),
             apply_default_css=False,
             padding=False,
             server_functions=server_functions,

@@ -44,10 +44,37 @@ function drawMarks(model, { context, width, height, ratio }) {
     }
     if (model.draft) box(context, ratio, model.draft, "#ffffff", width, height, true);
   }
+  if (mode === "compare" && model.showBlend && model.blend) veil(context, ratio, model.blend, width, height);
   if (mode === "look") {
     if (model.cursor) cross(context, ratio, model.cursor.x * width, model.cursor.y * height, width, height);
     if (model.marker) marker(context, ratio, model.marker.x * width, model.marker.y * height);
   }
+}
+
+/** Dims what local blending keeps of the picture before, and draws round the rest, along the latents' cells. */
+function veil(context, ratio, { width: across, height: down, values }, width, height) {
+  const free = (x, y) => x >= 0 && y >= 0 && x < across && y < down && values[y * across + x] >= 128;
+  const [cellWide, cellHigh] = [width / across, height / down];
+  const border = [];
+  for (let y = 0; y < down; y++)
+    for (let x = 0; x < across; x++) {
+      const [left, top, right, bottom] = [x * cellWide, y * cellHigh, (x + 1) * cellWide, (y + 1) * cellHigh];
+      context.fillStyle = `rgb(12 14 22 / ${(0.7 * (1 - values[y * across + x] / 255)).toFixed(3)})`;
+      // whole pixels: seams between cells would show as a grid
+      context.fillRect(Math.round(left), Math.round(top), Math.round(right) - Math.round(left), Math.round(bottom) - Math.round(top));
+      if (!free(x, y)) continue;
+      if (!free(x - 1, y)) border.push([left, top, left, bottom]);
+      if (!free(x + 1, y)) border.push([right, top, right, bottom]);
+      if (!free(x, y - 1)) border.push([left, top, right, top]);
+      if (!free(x, y + 1)) border.push([left, bottom, right, bottom]);
+    }
+  context.lineCap = "round";
+  twice(context, ratio, "#ffffff", 1.5, () => {
+    for (const [x0, y0, x1, y1] of border) {
+      context.moveTo(x0, y0);
+      context.lineTo(x1, y1);
+    }
+  });
 }
 
 function ring(model, context, width, height, ratio) {

@@ -13,7 +13,7 @@ function createModel() {
     hover: null, cursor: null, marker: null, place: null, looks: null, showLooks: false, showStart: false,
     tool: "brush", size: 0.07, strength: 1, ghost: true,
     fields: new Map(), regions: [], region: null, draft: null, history: createHistory(),
-    compareAt: 0.5, difference: false,
+    compareAt: 0.5, difference: false, blend: null, showBlend: false,
     touch: () => {},
     on(name, listener) {
       if (!listeners.has(name)) listeners.set(name, new Set());

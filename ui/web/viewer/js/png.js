@@ -49,11 +49,12 @@ async function encodeGrey({ values, width, height }) {
   return base64(out);
 }
 
-/** base64 of a PNG → {values, width, height} at the given size, its red channel. */
-async function decodeGrey(text, width, height) {
+/** base64 of a PNG → {values, width, height} at the given size, else at its own; its red channel. */
+async function decodeGrey(text, wide, high) {
   const image = new Image();
   image.src = `data:image/png;base64,${text}`;
   await image.decode();
+  const [width, height] = [wide ?? image.naturalWidth, high ?? image.naturalHeight];
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;

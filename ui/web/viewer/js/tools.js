@@ -113,13 +113,17 @@ function comparePart(model) {
     told: () => `${Math.round(model.compareAt * 100)} %` });
   const difference = toggle("What changed, alone", { name: "difference", touch: model.touch, read: () => model.difference,
     write: (on) => (model.difference = on), hint: "Black where the two are the same" });
+  const blend = toggle("Where it may differ", { name: "blend", touch: model.touch, read: () => model.showBlend,
+    write: (on) => (model.showBlend = on), hint: "Everywhere else local blending keeps the first picture" });
   const node = el("section", { class: "xv-card", "aria-label": "Before and after" },
-    el("div", { class: "xv-rows" }, divide.node), el("div", { class: "xv-toggles" }, difference.node));
+    el("div", { class: "xv-rows" }, divide.node), el("div", { class: "xv-toggles" }, difference.node, blend.node));
   function draw() {
     node.hidden = model.mode !== "compare";
     if (node.hidden) return;
     divide.draw();
     difference.draw();
+    blend.node.hidden = !model.blend;
+    blend.draw();
   }
   return { node, draw };
 }

@@ -75,6 +75,10 @@ function mount(host, view = null) {
       model.opacity = clamp(value, 0, 1);
       model.touch();
     },
+    blend(on) {
+      model.showBlend = on;
+      model.touch();
+    },
     fields: () => exportFields(model),
     regions: () => copyRegions(model.regions),
     clear() {
@@ -137,11 +141,11 @@ function watchDensity(call) {
 async function takeView(model, next, whole) {
   if (!whole && next.id !== undefined && next.id !== model.view.id) return;
   const blank = { id: "", picture: null, width: 1, height: 1, words: [], prompt: [], before: null, progress: null, note: "" };
-  const { maps, more_maps: more, place, fields, regions, mode, ...rest } = next;
+  const { maps, more_maps: more, place, fields, regions, mode, blend, ...rest } = next;
   const fresh = whole && next.id !== model.view.id;
   const asked = (model.asked = (model.asked || 0) + (whole || maps ? 1 : 0));
   model.ready = false;
-  const blocks = await Promise.all((maps || more || []).map(readBlock));
+  const [veil, ...blocks] = await Promise.all([blend ? decodeGrey(blend) : null, ...(maps || more || []).map(readBlock)]);
   if (asked !== model.asked) return;
   const kept = whole || maps ? [] : model.blocks;
   const chosen = model.words.map((word) => model.view.words[word]?.text);
@@ -150,6 +154,7 @@ async function takeView(model, next, whole) {
   const left = fresh && masking && model.left?.id === next.id ? model.left : null;
   model.view = { ...(whole ? blank : model.view), ...rest };
   keepOwn(model, next, whole);
+  if (whole || blend !== undefined) model.blend = veil;
   model.blocks = [...kept, ...blocks];
   model.axes = axesOf(model.blocks);
   model.grids.clear();
