@@ -122,3 +122,48 @@ def test_reading_a_row_costs_ten_operators_at_a_site() -> None:
         with Operators() as watched:
             run(program, QUERY, {"text": TEXT}, plain="text", kept=kept)
     assert watched.count - plain.count <= 10
+
+
+@pytest.mark.parametrize("watched", [[2], [2, 3], [[2, 3], [4]]], ids=["a token", "two", "a phrase"])
+@pytest.mark.parametrize("rows", [(0, 1), (4, 5), (2, 3, 4, 5), None], ids=str)
+def test_later_calls_read_what_the_first_did_by_a_shorter_way(watched: list[Any], rows: tuple[int, ...] | None) -> None:
+    weights = torch.zeros(11, len(watched))
+    for column, tokens in enumerate(watched):
+        weights[tokens, column] = 1
+    program, kept = compose([p.Watch(weights, on=rows)], SPACE), Kept()
+    assert program is not None
+    with torch.no_grad():
+        output, (first,) = run(program, QUERY, {"text": TEXT}, plain="text", kept=kept)
+        for query in (QUERY, QUERY.flip(0)):
+            expected, (own,) = run(program, query, {"text": TEXT}, plain="text", kept=Kept())
+            again, (read,) = run(program, query, {"text": TEXT}, plain="text", kept=kept)
+            assert list(kept.quick) == [(program, "auto")]
+            assert torch.equal(again, expected)
+            assert torch.equal(read, own)
+    assert torch.equal(output, attend(QUERY, *TEXT))
+    assert not torch.equal(first, read)
+
+
+def test_the_shorter_way_is_taken_only_where_the_kernel_is_the_one_that_told_it() -> None:
+    program, kept = watching(), Kept()
+    with torch.no_grad():
+        run(program, QUERY, {"text": TEXT}, plain="text", kept=kept)
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            math, (by_math,) = run(program, QUERY, {"text": TEXT}, plain="text", kept=kept)
+            assert torch.equal(math, attend(QUERY, *TEXT))
+        explicit, (outright,) = run(program, QUERY, {"text": TEXT}, plain="text", kept=kept, backend="explicit")
+        assert torch.equal(explicit, attend(QUERY, *TEXT, backend="explicit"))
+        _, (read,) = run(program, QUERY, {"text": TEXT}, plain="text", kept=kept)
+    for other in (by_math, outright):
+        torch.testing.assert_close(other, read, rtol=1e-5, atol=1e-6)
+
+
+def test_a_program_that_edits_or_reads_twice_has_no_shorter_way() -> None:
+    twice = compose([p.Watch(torch.eye(11)[:, :1]), p.Watch(torch.eye(11)[:, :1], on=(2, 3))], SPACE)
+    edited = compose([p.TokenDiagonal((3,), 2.0), p.Watch(torch.eye(11)[:, :1])], SPACE)
+    for program in (twice, edited):
+        assert program is not None
+        kept = Kept()
+        with torch.no_grad():
+            run(program, QUERY, {"text": TEXT}, plain="text", kept=kept)
+        assert not kept.quick
