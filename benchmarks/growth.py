@@ -1,7 +1,8 @@
 """How the cost of watching grows with the words and with the picture: python -m benchmarks.growth --help
 
-The default model, or another. Each round draws a plain picture and every watched one in turn; what is plotted is the
-time that watching adds, in percent of the plain picture of the same round. Pictures are compared bit for bit before.
+The default model, or another. Each round draws a plain picture and every watched one, ours all at once, a step of each
+in turn; what is plotted is the time that watching adds, in percent of the plain picture of the same round. Pictures
+are compared bit for bit before.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import torch
 from benchmarks.chart import Chart, beside
 from benchmarks.materialised import MaterialisedMaps
 from benchmarks.options import EMBEDDED, begin
-from benchmarks.overhead import Peer, rounds, same_bits
-from benchmarks.peers import Task, Theirs, load_theirs
+from benchmarks.overhead import Peer, rounds, rounds_in_step, same_bits
+from benchmarks.peers import Picture, Task, Theirs, load_theirs
 from benchmarks.plain import spread_of
 from pipelines.provenance import Provenance
 from xattn import Pipeline, Recipe
@@ -37,7 +38,7 @@ def over_words(pipe: Pipeline, steps: int, count: int) -> dict[str, list[float]]
     peers += [_ours(pipe, recipe, str(number), WORDS[:number]) for number in (1, 2, 4, 8)]
     peers.append(_ours(pipe, recipe, "all", "*"))
     same_bits(peers)
-    return _added(rounds(peers, count, whole=True), "0")
+    return _added(rounds_in_step(peers, count, whole=True), "0")
 
 
 def over_sizes(
@@ -51,17 +52,18 @@ def over_sizes(
         task = Task(PROMPT, "", steps, pipe.resolve(recipe).guidance_scale or 1.0, size, size)
         peers = [_ours(pipe, recipe, "plain"), _ours(pipe, recipe, "maps", WORDS[:2])]
         same_bits(peers)
-        peers.append(_theirs(Theirs(diffusers), task, "their plain"))
-        peers.append(_theirs(MaterialisedMaps(diffusers, columns), task, "their maps"))
-        seconds = rounds(peers, count, whole=True)
-        ours = _added({name: seconds[name] for name in ("plain", "maps")}, "plain")
-        theirs = _added({name: seconds[name] for name in ("their plain", "their maps")}, "their plain")
-        found[size] = {"xattn": ours["maps"], "materialised": theirs["their maps"]}
+        their = [_theirs(Theirs(diffusers), task, "plain"), _theirs(MaterialisedMaps(diffusers, columns), task, "maps")]
+        ours = _added(rounds_in_step(peers, count, whole=True), "plain")
+        theirs = _added(rounds(their, count, whole=True), "plain")
+        found[size] = {"xattn": ours["maps"], "materialised": theirs["maps"]}
     return found
 
 
 def _ours(pipe: Pipeline, recipe: Recipe, name: str, words: tuple[str, ...] | str = ()) -> Peer:
-    return Peer(name, lambda _: np.asarray(pipe([recipe], words=words)[0].image))
+    def run(_: bool) -> Picture:
+        return np.asarray(pipe([recipe], words=words)[0].image)
+
+    return Peer(name, run, lambda _: pipe.stream([recipe], words=words))
 
 
 def _theirs(peer: Theirs | MaterialisedMaps, task: Task, name: str) -> Peer:

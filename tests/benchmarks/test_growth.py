@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 
 from benchmarks.chart import COLORS, INK, SIZE, TOP, Chart, beside
 from benchmarks.growth import _added, main
-from benchmarks.overhead import Peer, same_bits
+from benchmarks.overhead import Peer, rounds_in_step, same_bits
 from tests.models import write_model
 
 COUNTS = {"xattn": 2, "materialised": 2}
@@ -27,6 +29,27 @@ def test_a_picture_that_watching_changes_is_not_measured() -> None:
     same_bits([Peer("plain", lambda _: plain), Peer("maps", lambda _: plain.copy())])
     with pytest.raises(AssertionError, match="maps changed the picture"):
         same_bits([Peer("plain", lambda _: plain), Peer("maps", lambda _: other)])
+
+
+def test_peers_in_step_take_turns_and_each_pays_for_its_own_steps() -> None:
+    order: list[str] = []
+
+    def drawing(name: str, steps: int, seconds: float) -> Peer:
+        def begin(whole: bool) -> Iterator[object]:
+            assert whole
+            for step in range(steps):
+                time.sleep(seconds)
+                order.append(f"{name}{step}")
+                yield step
+
+        return Peer(name, lambda _: None, begin)
+
+    taken = rounds_in_step([drawing("a", 3, 0.01), drawing("b", 3, 0.0), drawing("c", 1, 0.0)], 2, whole=True)
+    assert [sorted(order[start : start + 3]) for start in (0, 7)] == [["a0", "b0", "c0"]] * 2
+    assert [sorted(order[start : start + 2]) for start in (3, 5)] == [["a1", "b1"], ["a2", "b2"]]
+    assert order[:3] != order[7:10], "who is first moves on"
+    assert {name: len(each) for name, each in taken.items()} == {"a": 2, "b": 2, "c": 2}
+    assert min(taken["a"]) >= 0.03
 
 
 def test_the_command_measures_words_and_sizes_and_draws_both(
