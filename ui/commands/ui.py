@@ -46,18 +46,20 @@ def ui(
     if share and credentials is None:
         raise BadValue("--share", True, "given together with --auth", "Anybody on the internet can reach that address")
     from ui.web.early import Early
+    from ui.web.files import own_folder
     from ui.web.models import Models
     from ui.web.stubs import without_stubs
 
     models = Models.in_folder(models_dir)
     early = Early(host, number)
     say(f"xattn is starting at {early.address}")
-    with without_collection(), without_stubs():
-        from ui.web.app import Serving, serve
-        from ui.web.limits import Limits
-        from ui.web.studio import Studio
-    studio = Studio(models, Limits())
-    serve(studio, Serving(host, early.port, credentials, share, mcp), say, early=early)
+    with own_folder():  # before gradio is imported, which reads it then
+        with without_collection(), without_stubs(tools=mcp):
+            from ui.web.app import Serving, serve
+            from ui.web.limits import Limits
+            from ui.web.studio import Studio
+        studio = Studio(models, Limits())
+        serve(studio, Serving(host, early.port, credentials, share, mcp), say, early=early)
 
 
 def _credentials(auth: str | None) -> tuple[str, str] | None:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from ui.web.doors import Doors
 from ui.web.early import Early
 from ui.web.endpoints import add_endpoints
 from ui.web.page import build_page
 from ui.web.parts import MARK, script, styles
 from ui.web.studio import Studio
 from ui.web.theme import theme
-from ui.web.tools import unfold_answers
+from ui.web.tools import serve_tools
 from ui.web.wiring import wire
 
 
@@ -57,6 +58,7 @@ def serve(studio: Studio, serving: Serving, say: Callable[[str], None], *, early
     try:
         threading.Event().wait()  # until a signal: gradio's own waiting swallows the interrupt
     finally:
+        studio.line.close()  # else the process would wait for what is being drawn
         blocks.close(verbose=False)
 
 
@@ -70,7 +72,7 @@ def start(studio: Studio, serving: Serving, early: Early | None = None) -> tuple
     with contextlib.redirect_stdout(io.StringIO()) if serving.share else contextlib.nullcontext():
         _, local, shared = _launched(blocks, studio, serving)
     if serving.mcp:
-        unfold_answers(blocks)
+        serve_tools(blocks, studio)
     return blocks, local, shared
 
 
@@ -92,7 +94,13 @@ def _launched(blocks: gr.Blocks, studio: Studio, serving: Serving) -> tuple[obje
         ssr_mode=False,
         state_session_capacity=2 * studio.limits.sessions,
         max_file_size=studio.limits.body_bytes,
-        app_kwargs={"max_body_size": studio.limits.body_bytes, "docs_url": None, "redoc_url": None},
+        app_kwargs={
+            "max_body_size": studio.limits.body_bytes,
+            "docs_url": None,
+            "redoc_url": None,
+            # class, arguments, keywords
+            "middleware": [(Doors, (serving.auth,), {})],
+        },
         favicon_path=MARK,
     )
     return made

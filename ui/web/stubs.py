@@ -1,11 +1,13 @@
-"""Gradio without what it does for editors: a .pyi file beside each component's source, rendered anew at every import.
+"""Gradio without what no page needs when it is imported, which is most of what importing it costs.
 
-That is two thirds of what importing gradio costs, and it writes into site-packages. Nobody edits code against a page.
+For editors it renders a .pyi file beside each component's source, anew at every import, into site-packages; it
+brings pandas for caches of data frames, and, where it is installed, the Model Context Protocol, served or not.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
@@ -13,28 +15,44 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 
 _MODULE, _FUNCTION = "gradio.component_meta", "create_or_modify_pyi"
+_LATER = ("pandas",)
+"""Imported when something of them is asked for; a page never does."""
+_TOOLS = "mcp"
 
 
 @contextlib.contextmanager
-def without_stubs() -> Iterator[None]:
-    """Where gradio is first imported meanwhile, it makes no stubs, in this process. Where it is there, nothing."""
+def without_stubs(*, tools: bool = True) -> Iterator[None]:
+    """Where gradio is first imported meanwhile, it makes no stubs, in this process. Where it is there, nothing.
+
+    tools: whether tools will be served
+    """
     finder = _Finder()
+    hidden = not tools and _TOOLS not in sys.modules
     sys.meta_path.insert(0, finder)
+    if hidden:
+        sys.modules[_TOOLS] = None  # type: ignore[assignment]  # what Python reads as: not to be found
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
+        if hidden:
+            del sys.modules[_TOOLS]
 
 
 class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The one module, with a loader that drops its function; None for every other."""
-        spec = PathFinder.find_spec(fullname, path, target) if fullname == _MODULE else None
+        """Specs for those modules, with loaders of our own; None for every other."""
+        if fullname not in (_MODULE, *_LATER):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or not isinstance(spec.loader, SourceFileLoader):
             return None
-        spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        if fullname == _MODULE:
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        else:
+            spec.loader = importlib.util.LazyLoader(spec.loader)
         return spec
 
 

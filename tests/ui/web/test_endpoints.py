@@ -28,7 +28,7 @@ def client(address: str) -> Any:
 def test_the_documented_programs_run_as_they_are(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, second = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    first, second, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(compile(first.replace("http://127.0.0.1:7860", address), "docs/ui.md", "exec"), names)
@@ -95,3 +95,38 @@ def test_nothing_of_the_machine_can_be_fetched(address: str) -> None:
         assert httpx.get(f"{address}/gradio_api/file={path}", timeout=300).status_code in (403, 404)
     large = httpx.post(f"{address}/gradio_api/call/generate", content=b"x" * (25 * 2**20), timeout=300)
     assert large.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "upload"),
+        ("GET", "file=https://example.com/"),
+        ("GET", "file=HTTP://127.0.0.1/"),
+        ("GET", "proxy=https://example.hf.space/"),
+        ("POST", "process_recording"),
+        ("POST", "vibe-edit"),
+        ("GET", "deep_link?session_hash=x"),
+    ],
+)
+def test_what_nothing_here_needs_is_not_served(address: str, method: str, path: str) -> None:
+    import httpx
+
+    answer = httpx.request(method, f"{address}/gradio_api/{path}", timeout=300)
+    assert (answer.status_code, answer.text) == (404, "There is nothing here.\n")
+
+
+def test_callers_without_a_session_share_one_place_and_cannot_push_out_others(client: Any, address: str) -> None:
+    """curl's way: each call would else be a session of its own, and 64 of them all that is kept."""
+    import httpx
+
+    long = json.dumps({"prompt": "a fox", "num_inference_steps": 900})
+    for _ in range(8):
+        httpx.post(f"{address}/gradio_api/call/generate", json={"data": [long]}, timeout=300)
+    time.sleep(3)
+    answers = []
+    for _ in range(2):
+        event = httpx.post(f"{address}/gradio_api/call/generate", json={"data": [long]}, timeout=300).json()["event_id"]
+        with httpx.stream("GET", f"{address}/gradio_api/call/generate/{event}", timeout=300) as told:
+            answers.append(next(line for line in told.iter_lines() if line.startswith("data:") and "wait" in line))
+    assert all("4 of your own pictures wait already" in one for one in answers)
