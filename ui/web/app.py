@@ -15,6 +15,7 @@ from ui.web.early import Early
 from ui.web.endpoints import add_endpoints
 from ui.web.page import build_page
 from ui.web.parts import MARK, script, styles
+from ui.web.shell import Shell
 from ui.web.studio import Studio
 from ui.web.theme import theme
 from ui.web.tools import serve_tools
@@ -99,7 +100,7 @@ def _launched(blocks: gr.Blocks, studio: Studio, serving: Serving) -> tuple[obje
             "docs_url": None,
             "redoc_url": None,
             # class, arguments, keywords
-            "middleware": [(Doors, (serving.auth,), {})],
+            "middleware": [(Doors, (serving.auth,), {}), (Shell, (), {})],
         },
         favicon_path=MARK,
     )

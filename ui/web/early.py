@@ -40,6 +40,12 @@ class Early:
         self._server.server_close()
 
 
+def shell() -> str:
+    """JavaScript that shows what the page looks like, with a prompt to type into (early.js)."""
+    mark = (_HERE / "mark.svg").read_text(encoding="utf-8")
+    return (_HERE / "early.js").read_text(encoding="utf-8").replace("<!--mark-->", mark)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -61,9 +67,8 @@ class _Answers(BaseHTTPRequestHandler):
             self.server.over.wait(120)
             self._answer(200, b"", "text/plain")
         elif path == "/":
-            page = (_HERE / "early.html").read_text(encoding="utf-8")
-            mark = (_HERE / "mark.svg").read_text(encoding="utf-8")
-            self._answer(200, page.replace("<!--mark-->", mark).encode(), "text/html; charset=utf-8")
+            page = (_HERE / "early.html").read_text(encoding="utf-8").replace("/*shell*/", shell())
+            self._answer(200, page.encode(), "text/html; charset=utf-8")
         else:
             self._answer(503, b"xattn is starting; ask again in a moment.\n", "text/plain")
 

@@ -1,19 +1,24 @@
-"""Who may come in, several models, tools for language models, and no public address by itself."""
+"""Who may come in, several models, what is not served, and no public address by itself."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.models import write_model
-from tests.ui.conftest import Done, python
-from tests.ui.web.conftest import Desk, listening, serve
+from tests.ui.conftest import Done, environment, python
+from tests.ui.web.conftest import PATIENCE, Desk, listening, serve
 
 pytestmark = pytest.mark.slow
 OpenDesk = Callable[..., Desk]
@@ -61,25 +66,6 @@ def test_only_who_knows_the_password_comes_in_and_chooses_a_model(open_desk: Ope
     assert "second" in desk.page.inner_text(".copies-text")
 
 
-@pytest.mark.skipif(find_spec("mcp") is None, reason="the extra mcp is not installed")
-def test_tools_for_language_models_are_the_four_endpoints(tmp_path: Path) -> None:
-    with listening(tmp_path, "--mcp") as address:
-        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
-        accepts = {"Accept": "application/json, text/event-stream"}
-        told = httpx.post(f"{address}/gradio_api/mcp/", json=asked, headers=accepts, timeout=300).text
-        for name in ("generate", "maps", "edit", "where"):
-            assert re.search(rf'"name":\s*"\w*{name}"', told)
-        drawn = {"name": "generate", "arguments": {"recipe_json": '{"prompt": "a fox", "num_inference_steps": 2}'}}
-        called = asked | {"method": "tools/call", "params": drawn}
-        told = httpx.post(f"{address}/gradio_api/mcp/", json=called, headers=accepts, timeout=300).text
-        answer = json.loads(told[told.index("{") :])["result"]["content"]
-        assert [part["type"] for part in answer] == ["image", "text", "text", "text"]
-        assert answer[0]["mimeType"] == "image/png"
-        link = answer[1]["text"].removeprefix("Image URL: ")
-        assert httpx.get(link, timeout=300).content.startswith(b"\x89PNG")
-        assert json.loads(answer[2]["text"])["prompt"] == "a fox"
-
-
 def test_without_the_extra_mcp_is_a_sentence(tmp_path: Path) -> None:
     if find_spec("mcp") is not None:
         pytest.skip("the extra mcp is installed")
@@ -106,3 +92,33 @@ def test_a_port_that_is_taken_and_a_folder_that_is_none_are_sentences(tmp_path: 
     assert (taken.code, "Something is served there already" in taken.err) == (2, True)
     none = python("-m", "ui.cli", "ui", "--models-dir", "nowhere", folder=tmp_path)
     assert (none.code, "is no folder" in none.err) == (2, True)
+
+
+def test_what_is_typed_while_it_starts_is_in_the_prompt_when_it_has(chromium: Any, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    homes = {"XATTN_CACHE": str(tmp_path / "cache"), "GRADIO_TEMP_DIR": str(tmp_path / "gradio")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ui.cli", "ui", "--port", str(port)], cwd=tmp_path, env=environment(**homes)
+    )
+    tab = chromium.new_page()
+    try:
+        while True:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 5).close()
+                break
+            time.sleep(0.02)
+        tab.goto(f"http://127.0.0.1:{port}/")
+        tab.keyboard.type("a cat on red")  # the prompt has the focus
+        assert tab.locator("#prompt textarea").count() == 0, "it still starts"
+        tab.wait_for_function(
+            "() => document.querySelector('#prompt textarea')?.value === 'a cat on red'", timeout=PATIENCE
+        )
+        assert tab.locator("#xattn-shell").count() == 0
+        tab.wait_for_selector(".chip-word", timeout=PATIENCE)
+    finally:
+        tab.close()
+        process.terminate()
+        process.wait(60)
+    assert list((tmp_path / "gradio").iterdir()) == [], "its own folder is gone"
