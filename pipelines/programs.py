@@ -387,7 +387,8 @@ def _numbered(pictures: Sequence[Drawn], steps: int) -> tuple[tuple[int, ...], .
 
 def _said(picture: Drawn, role: Role, index: int) -> Said:
     ledgers = picture.ledgers[role]
-    return Said(ledgers[0]) if len(ledgers) == 1 else Said(ledgers[index], ledgers)
+    whose = "prompt" if role == "cond" else "negative prompt"
+    return Said(ledgers[0], (), whose) if len(ledgers) == 1 else Said(ledgers[index], ledgers, whose)
 
 
 def _weights(columns: Columns, tokens: int, *, mean: bool) -> Tensor:

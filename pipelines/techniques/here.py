@@ -22,19 +22,20 @@ class Unsaid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a row's prompt says at one step, and what it says at any."""
+    """What a row's prompt says at one step, and what it says at any. `whose`: what an error calls the prompt."""
 
     ledger: Ledger
     others: tuple[Ledger, ...] = ()
+    whose: str = "prompt"
 
     def columns(self, word: Phrase) -> tuple[int, ...]:
         """The columns of a word. Raises UnknownWord where no step's prompt has it, Unsaid where another step's has."""
         try:
             return self.ledger.columns(word)
-        except UnknownWord:
+        except UnknownWord as error:
             if any(holds(other, word) for other in self.others):
                 raise Unsaid from None
-            raise
+            raise UnknownWord(str(error.got), error.words, error.remedy, whose=self.whose) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

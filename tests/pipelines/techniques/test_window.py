@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.pipeline import Pipeline
 from pipelines.techniques.window import Window
-from xattn.errors import BadValue, UnknownName
+from xattn import Box, PaintMap
+from xattn.errors import BadValue, UnknownName, UnknownWord
 from xattn.sites import AttentionSite
 
 DOWN = AttentionSite("down_blocks.0.attentions.0.transformer_blocks.0.attn2", "cross", "down", 1, 3, 32)
@@ -77,3 +79,9 @@ def test_rows_have_names() -> None:
         Window(rows=("source",))  # type: ignore[arg-type]
     with pytest.raises(BadValue, match=r"window\.rows"):
         Window(rows=())
+
+
+def test_a_word_is_looked_for_in_the_prompt_of_the_rows_and_the_error_names_it(pipe: Pipeline) -> None:
+    uncond = PaintMap("fox", "gain", Box(0, 0, 0.5, 1), window=Window(rows=("uncond",)))
+    with pytest.raises(UnknownWord, match=r'The negative prompt has no word "fox"\. Its words are: a, dog'):
+        pipe("a fox", negative_prompt="a dog", guidance_scale=3.0, num_inference_steps=2, edits=(uncond,))
