@@ -63,6 +63,7 @@ def export(
         result.stats.seconds,
         stored(pipe, result),
         before,
+        blends=result.blends,
     )
     target = Path(out) if out is not None else Path(f"{slug(recipe.prompt)}-{recipe.seed}.html")
     write_whole(target, share_page(run).encode())

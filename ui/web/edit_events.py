@@ -197,11 +197,11 @@ class EditEvents:
             given = read_list(event._data.get("edits"), self._studio.limits)
         except XattnError as error:
             return skip, skip, {"state": "failed", "text": str(error), "done": 0}, skip
-        edits = settled(given, before)
+        edits, turn = settled(given, before), {"turn": event._data.get("turn")}
         if run is None:
-            return skip if edits == given else {"edits": shown_list(edits, ())}, edits, skip, skip
+            return skip if edits == given else {"edits": shown_list(edits, ()), **turn}, edits, skip, skip
         told, edits = self._list(edits, run, target)
-        return skip if edits == given else told, edits, skip, self._weights(run, edits)
+        return skip if edits == given else told | turn, edits, skip, self._weights(run, edits)
 
     def clear(self, shown: str | None) -> tuple[Any, ...]:
         """No edits."""

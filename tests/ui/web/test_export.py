@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipelines.recipe import Recipe
 
@@ -38,7 +42,7 @@ def test_an_edited_recipe_brings_the_picture_that_it_starts_from(xattn: Xattn, h
         "version": 1,
         "prompt": "a cat on red",
         "seed": 1,
-        "edits": [{"kind": "replace"}],
+        "edits": [{"kind": "replace"}, {"kind": "local_blend", "mask": {"box": [0, 0, 0.5, 1]}}],
         "source": {"version": 1, "prompt": "a fox on red"},
     }
     (here / "cat.json").write_text(Recipe.from_json(recipe).to_json(), encoding="utf-8")
@@ -48,6 +52,11 @@ def test_an_edited_recipe_brings_the_picture_that_it_starts_from(xattn: Xattn, h
     assert view["before"].startswith("data:image/png")
     assert view["before"] != view["picture"]
     assert "compare" in view["modes"]
+    with Image.open(io.BytesIO(base64.b64decode(view["blend"]))) as mask:
+        values = np.asarray(mask)
+    left = values.shape[1] // 2
+    assert values[:, :left].min() == 255, "where it may differ, for the viewer's toggle"
+    assert values[:, left:].max() == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-// The list of edits. Value: {"edits": [{"doc", "title", "what", "unsaid", "color", "thumb", "blend", "steps"}], "error"}; fires "edited" with {edits: [doc, …]}.
+// The list of edits. Value: {"edits": [{"doc", "title", "what", "unsaid", "color", "thumb", "blend", "steps"}], "error", "turn"}; fires "edited"
+// with {edits: [doc, …], turn}. An answer has that turn: without it, a list that is put back as it was would be no news.
 const make = (tag, cls, text) => {
   const node = document.createElement(tag);
   if (cls) node.className = cls;
@@ -7,7 +8,8 @@ const make = (tag, cls, text) => {
 };
 const copy = (value) => JSON.parse(JSON.stringify(value));
 let items = [];
-const tell = () => trigger("edited", { edits: items.map((item) => copy(item.doc)) });
+let turn = 0;
+const tell = () => trigger("edited", { edits: items.map((item) => copy(item.doc)), turn: ++turn });
 const percent = (value) => `${Math.round(value * 100)} %`;
 const slider = (label, value, low, high, step, change, show = (one) => String(one)) => {
   const row = make("label", "edit-field");
