@@ -27,6 +27,7 @@ def test_its_strokes_are_a_mask_and_no_words(shown: Any) -> None:
     viewer = shown(view())
     viewer.call("viewer.set(argument)", begun())
     viewer.away()
+    assert not viewer.page.get_by_role("button", name="Clear word").is_visible()
     assert viewer.pixel(0.5, 0.5).tolist() == list(BLUE)
     viewer.drag((0.3, 0.5), (0.7, 0.5))
     viewer.page.wait_for_function("events.some(([name]) => name === 'mask')")

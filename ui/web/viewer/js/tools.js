@@ -37,6 +37,7 @@ function paintPart(model) {
     ghost.draw();
     history.draw();
     const painted = [...model.fields].filter(([, field]) => !isEmpty(field)).sort(([a], [b]) => a - b);
+    one.hidden = model.view.mask; // there is one thing to paint: Clear all is the same
     one.disabled = isEmpty(model.fields.get(model.words[0]));
     all.disabled = !painted.length;
     say(hint, model.view.mask ? "Paint where the picture may change." : "Choose a word above and paint where it should be.");
