@@ -37,7 +37,7 @@ def test_chips_put_a_colour_before_what_may_have_it_and_tell_where_none_may(open
     desk.page.click("#more > button")
     desk.page.click("#model input")
     desk.page.get_by_role("option", name="tiny").click()
-    desk.page.wait_for_selector(".word.tint")
+    desk.page.wait_for_function("() => document.querySelectorAll('.word.object').length === 4")
     things = desk.page.locator(".word.object").all_inner_texts()
     assert things == ["cat", "dog", "fox", "ice cream"], "those that may be coloured first, and each once"
     assert desk.page.locator(".word.object.colorable").all_inner_texts() == ["cat", "dog"]
