@@ -108,6 +108,11 @@ class Capture:
         return (replace(self, at="edited"), replace(self, at="model")) if self.at == "both" else (self,)
 
     @property
+    def side(self) -> Literal["model", "edited"]:
+        """The attention that one of `sides` reads."""
+        return "model" if self.at == "model" else "edited"
+
+    @property
     def whole(self) -> bool:
         """Whether all words are asked for, and what they leave with them."""
         return "*" in self.words

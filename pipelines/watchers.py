@@ -93,7 +93,7 @@ class WordWatcher:
     @property
     def at(self) -> Literal["model", "edited"]:
         """See `Watcher.at`."""
-        return "model" if self.capture.at == "model" else "edited"
+        return self.capture.side
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -172,7 +172,7 @@ class LookWatcher:
     @property
     def at(self) -> Literal["model", "edited"]:
         """See `RowWatcher.at`."""
-        return "model" if self.capture.at == "model" else "edited"
+        return self.capture.side
 
     @property
     def row(self) -> int:
@@ -215,7 +215,7 @@ class ShareWatcher:
     @property
     def at(self) -> Literal["model", "edited"]:
         """See `RowWatcher.at`."""
-        return "model" if self.capture.at == "model" else "edited"
+        return self.capture.side
 
     @property
     def row(self) -> int:
