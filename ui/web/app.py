@@ -10,16 +10,21 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from ui.web.blocks import Blocks
 from ui.web.doors import Doors
 from ui.web.early import Early
 from ui.web.endpoints import add_endpoints
 from ui.web.page import build_page
 from ui.web.parts import MARK, script, styles
 from ui.web.shell import Shell
+from ui.web.stubs import without_servers
 from ui.web.studio import Studio
 from ui.web.theme import theme
 from ui.web.tools import serve_tools
 from ui.web.wiring import wire
+
+PATIENCE = 5.0
+"""Seconds that the model waits for a first page to be drawn in a browser before it is loaded all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Serving:
 def build(studio: Studio) -> gr.Blocks:
     """The app, not served yet."""
     blocks: gr.Blocks
-    with gr.Blocks(title="xattn", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as blocks:
+    with Blocks(title="xattn", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as blocks:
         page = build_page(studio)
         wire(page, studio, blocks)
         add_endpoints(studio)
@@ -55,7 +60,7 @@ def serve(studio: Studio, serving: Serving, say: Callable[[str], None], *, early
             "machine alone; look after the connection, stop this and start it again."
         )
     say(f"xattn is at {shared or local}  (Ctrl-C stops it)")
-    studio.models.load_soon()  # not before: the page comes first, and torch's import would hold it up
+    studio.models.load_soon(patience=PATIENCE)  # the page comes first: torch's import would hold it up
     try:
         threading.Event().wait()  # until a signal: gradio's own waiting swallows the interrupt
     finally:
@@ -65,8 +70,9 @@ def serve(studio: Studio, serving: Serving, say: Callable[[str], None], *, early
 
 def start(studio: Studio, serving: Serving, early: Early | None = None) -> tuple[gr.Blocks, str, str | None]:
     """Begin to serve on threads of its own; the app, its address, and the public one where there is one."""
-    blocks = build(studio)
-    blocks.queue(max_size=4 * studio.limits.waiting, default_concurrency_limit=None)
+    with without_servers():
+        blocks = build(studio)
+        blocks.queue(max_size=4 * studio.limits.waiting, default_concurrency_limit=None)
     if early is not None:
         early.close()
     # gradio prints where it could not share; `serve` says so
@@ -96,11 +102,10 @@ def _launched(blocks: gr.Blocks, studio: Studio, serving: Serving) -> tuple[obje
         state_session_capacity=2 * studio.limits.sessions,
         max_file_size=studio.limits.body_bytes,
         app_kwargs={
-            "max_body_size": studio.limits.body_bytes,
             "docs_url": None,
             "redoc_url": None,
             # class, arguments, keywords
-            "middleware": [(Doors, (serving.auth,), {}), (Shell, (), {})],
+            "middleware": [(Doors, (serving.auth, studio.limits.body_bytes), {}), (Shell, (), {})],
         },
         favicon_path=MARK,
     )

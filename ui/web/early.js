@@ -1,4 +1,5 @@
 // The page's look before the page: who opens it can type at once, and what is typed is in the prompt when it is there.
+// Draw and Ctrl+Enter are kept too: the page draws as its first act.
 // early.html shows it while Gradio is imported, and the page itself until Gradio has drawn it.
 window.xattnShell = () => {
   const kept = localStorage.getItem("xattn-theme");
@@ -30,8 +31,10 @@ window.xattnShell = () => {
     border-radius: 7px; background: var(--field); color: var(--ink); font: 400 16px/1.45 inherit; font-family: inherit; resize: none; }
   #xattn-shell textarea::placeholder { color: var(--quiet); opacity: 1; }
   #xattn-shell textarea:focus { outline: 2px solid var(--go); outline-offset: 1px; }
-  #xattn-shell button { display: block; width: 100%; margin-top: 10px; padding: 9px; border: 0; border-radius: 8px; opacity: .55;
+  #xattn-shell button { display: block; width: 100%; margin-top: 10px; padding: 9px; border: 0; border-radius: 8px; cursor: pointer;
     background: var(--go); color: var(--on); font: 600 14px/1.5 inherit; font-family: inherit; }
+  #xattn-shell button:focus-visible { outline: 2px solid var(--go); outline-offset: 2px; }
+  #xattn-shell button[aria-pressed=true] { background: none; box-shadow: inset 0 0 0 1px var(--go); color: var(--ink); }
   #xattn-shell p { margin: 8px 0 0; color: var(--quiet); font-size: 12.5px; }
   #xattn-shell nav { display: flex; gap: 4px; margin: 0 -16px; padding: 10px 24px 9px; gap: 28px; color: var(--quiet);
     border-bottom: 1px solid var(--line); }
@@ -46,14 +49,32 @@ window.xattnShell = () => {
 <header><!--mark--><b>xattn</b><span>see and edit where words look</span></header>
 <main>
   <section class="of-words"><label>Prompt<textarea rows="2" placeholder="a fox on purple" aria-label="Prompt"></textarea></label>
-    <button type="button" disabled>Draw</button><p role="status">Starting: type your prompt, the page comes by itself.</p></section>
+    <button type="button">Draw</button><p role="status"></p></section>
   <section class="of-areas"><nav aria-hidden="true"><span>Make</span><span>See</span><span>Heads</span><span>Edit</span><span>Keep</span></nav></section>
   <section class="of-picture"></section>
 </main>`;
   document.body.append(shell);
-  const field = shell.querySelector("textarea");
+  const field = shell.querySelector("textarea"), button = shell.querySelector("button");
+  const wanted = (to) => {
+    if (to !== undefined) sessionStorage.setItem("xattn-draw", to ? "1" : "");
+    const on = sessionStorage.getItem("xattn-draw") === "1";
+    button.setAttribute("aria-pressed", on);
+    button.textContent = on ? "Do not draw yet" : "Draw";
+    shell.querySelector("p").textContent = on
+      ? "Drawn as soon as the page is here, in a few seconds. Esc takes it back."
+      : "Starting. Type your prompt and draw it: the page comes by itself, in a few seconds.";
+    return on;
+  };
   field.value = sessionStorage.getItem("xattn-typed") || "";
   field.addEventListener("input", () => sessionStorage.setItem("xattn-typed", field.value));
+  button.addEventListener("click", () => { wanted(!wanted()); field.focus(); });
+  shell.addEventListener("keydown", (event) => {
+    const draws = (event.ctrlKey || event.metaKey) && event.key === "Enter";
+    if (!draws && event.key !== "Escape") return;
+    event.preventDefault();
+    wanted(draws);
+  });
+  wanted();
   field.focus();
   field.setSelectionRange(field.value.length, field.value.length);
   return shell;
@@ -67,7 +88,10 @@ window.xattnShellUntilDrawn = () => {
     if (!prompt && Date.now() < ends && !document.querySelector("form input[type=password]")) return setTimeout(look, 30);
     const field = shell.querySelector("textarea");
     const [typed, at, within] = [field.value, field.selectionStart, document.activeElement === field];
+    const draws = sessionStorage.getItem("xattn-draw") === "1";
+    if (draws && prompt && !document.body.dataset.state && Date.now() < ends) return setTimeout(look, 30); // no status line yet
     sessionStorage.removeItem("xattn-typed");
+    sessionStorage.removeItem("xattn-draw");
     shell.remove();
     if (!prompt) return;
     if (typed && !prompt.value) {
@@ -78,6 +102,8 @@ window.xattnShellUntilDrawn = () => {
       prompt.focus();
       prompt.setSelectionRange(at, at);
     }
+    // not at once: gradio takes the prompt in first
+    if (draws) setTimeout(() => document.querySelector("button#draw, #draw button")?.click(), 200);
   };
   look();
 };

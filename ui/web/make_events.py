@@ -15,7 +15,7 @@ from ui.web.forms import Form
 from ui.web.ledger_view import vocabulary_view
 from ui.web.page import Page
 from ui.web.studio import Happening, Studio
-from ui.web.telling import QUIET, Teller, Told, session_of
+from ui.web.telling import QUIET, TOLD, Teller, Told, session_of
 
 
 class MakeEvents:
@@ -37,7 +37,9 @@ class MakeEvents:
             page.edit.masked,
             page.edit.mask,
         ]
-        page.draw.click(self.draw, inputs, teller.outputs, trigger_mode="multiple", concurrency_limit=None, **QUIET)
+        page.draw.click(
+            self.draw, inputs, teller.outputs, js=TOLD, trigger_mode="multiple", concurrency_limit=None, **QUIET
+        )
         page.stop.click(self.stop, None, None, queue=False, **QUIET)
         page.dice.click(self.dice, None, [page.settings.seed, page.lock], queue=False, **QUIET)
         # typing is met in the browser (js/chips.js); this is for prompts that come from elsewhere
@@ -94,6 +96,7 @@ class MakeEvents:
 
     def ready(self) -> tuple[Any, ...]:
         """Whether the model is there; until then this is asked again."""
+        self._studio.models.page_is_there()
         pipe = self._studio.models.loaded
         if pipe is None:
             return {"text": self._studio.models.notice}, gr.skip(), gr.skip(), gr.skip()

@@ -38,6 +38,7 @@ class Models:
         self._lock = threading.Lock()
         self._loaded: tuple[str, Pipeline] | None = None
         self._failed: str = ""
+        self._page = threading.Event()
 
     @classmethod
     def in_folder(cls, folder: str | Path | None) -> Models:
@@ -91,10 +92,14 @@ class Models:
             return ""
         return self._failed or f"Loading {self.default} …"
 
-    def load_soon(self) -> threading.Thread:
-        """Load the default model on a thread of its own, so that the first page need not wait."""
+    def load_soon(self, *, patience: float = 0) -> threading.Thread:
+        """Load the default model on a thread of its own, so that the first page need not wait.
+
+        patience: seconds to wait for `page_is_there`; whoever asks for the model meanwhile has it loaded at once
+        """
 
         def load() -> None:
+            self._page.wait(patience)
             try:
                 self.get(self.default)
             except Exception as error:  # noqa: BLE001  told on the page, and logged
@@ -107,6 +112,10 @@ class Models:
         thread = threading.Thread(target=load, name="xattn-load", daemon=True)
         thread.start()
         return thread
+
+    def page_is_there(self) -> None:
+        """A browser has drawn the page: what is to be loaded soon may hold up others now."""
+        self._page.set()
 
     def get(self, name: str | None = None) -> Pipeline:
         """The pipeline of that name, loaded now if need be. Raises UnknownName, BadModel."""

@@ -1,18 +1,21 @@
-"""Gradio without what no page needs when it is imported, which is most of what importing it costs.
+"""Gradio without what no page needs when it is imported and the page is built, which is most of what that costs.
 
 For editors it renders a .pyi file beside each component's source, anew at every import, into site-packages; it
-brings pandas for caches of data frames, and, where it is installed, the Model Context Protocol, served or not.
+brings pandas for caches of data frames, and, where it is installed, the Model Context Protocol, served or not. And it
+makes a server four times, of which the last is served.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
+from typing import Any
 
 _MODULE, _FUNCTION = "gradio.component_meta", "create_or_modify_pyi"
 _LATER = ("pandas",)
@@ -37,6 +40,23 @@ def without_stubs(*, tools: bool = True) -> Iterator[None]:
         sys.meta_path.remove(finder)
         if hidden:
             del sys.modules[_TOOLS]
+
+
+@contextlib.contextmanager
+def without_servers() -> Iterator[None]:
+    """Blocks that are built and given a queue meanwhile get no server of their own; launching them makes the one."""
+    module: Any = importlib.import_module("gradio.blocks")
+    made, module.App = module.App, _NoServer
+    try:
+        yield
+    finally:
+        module.App = made
+
+
+class _NoServer:
+    @staticmethod
+    def create_app(*_: object, **__: object) -> None:
+        """None."""
 
 
 class _Finder(MetaPathFinder):

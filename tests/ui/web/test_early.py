@@ -13,6 +13,7 @@ import pytest
 
 from tests.ui.conftest import python
 from ui.web.early import PORTS, Early
+from ui.web.models import Models
 from xattn.errors import BadValue
 
 
@@ -47,18 +48,38 @@ def test_an_address_that_is_not_ours_is_a_sentence() -> None:
         Early("203.0.113.7", 0)
 
 
-def test_gradio_comes_without_stubs_and_without_torch(tmp_path: Path) -> None:
+def test_gradio_comes_without_stubs_servers_and_torch(tmp_path: Path) -> None:
     code = """
 import sys
-from ui.web.stubs import without_stubs
+from ui.web.stubs import without_servers, without_stubs
 with without_stubs():
     import ui.web.app
+    from ui.web.limits import Limits
+    from ui.web.models import Models
+    from ui.web.studio import Studio
+with without_servers():
+    assert ui.web.app.build(Studio(Models(), Limits())).app is None
 from gradio import component_meta
 assert component_meta.create_or_modify_pyi(1, 2, 3) is None
 import gradio
 assert callable(gradio.Button.click) and callable(gradio.Textbox.submit)
+assert gradio.Blocks().app is not None
 print([name for name in ("torch", "diffusers", "transformers") if name in sys.modules])
 """
     done = python("-c", code, folder=tmp_path)
     assert done.out.strip() == "[]", done.err
     assert sys.meta_path == [one for one in sys.meta_path if "stubs" not in type(one).__module__]
+
+
+def test_the_model_waits_for_the_page_but_not_for_ever(model: Path) -> None:
+    first, second, third = (Models({model.name: model}, default=model.name) for _ in range(3))
+    waiting = first.load_soon(patience=600)
+    assert (first.loaded, waiting.is_alive()) == (None, True)
+    first.page_is_there()
+    waiting.join(60)
+    assert first.loaded is not None
+    second.load_soon(patience=0.1).join(60)
+    assert second.loaded is not None
+    third.load_soon(patience=600)
+    assert third.get() is third.loaded, "who asks for it need not wait"
+    third.page_is_there()

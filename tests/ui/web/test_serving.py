@@ -94,7 +94,7 @@ def test_a_port_that_is_taken_and_a_folder_that_is_none_are_sentences(tmp_path: 
     assert (none.code, "is no folder" in none.err) == (2, True)
 
 
-def test_what_is_typed_while_it_starts_is_in_the_prompt_when_it_has(chromium: Any, tmp_path: Path) -> None:
+def test_what_is_typed_and_drawn_while_it_starts_is_drawn_when_it_has(chromium: Any, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -111,12 +111,18 @@ def test_what_is_typed_while_it_starts_is_in_the_prompt_when_it_has(chromium: An
             time.sleep(0.02)
         tab.goto(f"http://127.0.0.1:{port}/")
         tab.keyboard.type("a cat on red")  # the prompt has the focus
+        tab.keyboard.press("Control+Enter")
+        tab.get_by_role("button", name="Do not draw yet").click()
+        assert "the page comes by itself" in tab.get_by_role("status").inner_text()
+        tab.get_by_role("button", name="Draw", exact=True).click()
+        assert "Drawn as soon as" in tab.get_by_role("status").inner_text()
         assert tab.locator("#prompt textarea").count() == 0, "it still starts"
         tab.wait_for_function(
             "() => document.querySelector('#prompt textarea')?.value === 'a cat on red'", timeout=PATIENCE
         )
         assert tab.locator("#xattn-shell").count() == 0
-        tab.wait_for_selector(".chip-word", timeout=PATIENCE)
+        drawn = tab.wait_for_selector(".strip-one", timeout=PATIENCE)
+        assert "a cat on red" in drawn.get_attribute("aria-label")
     finally:
         tab.close()
         process.terminate()
