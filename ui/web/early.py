@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from xattn.errors import BadValue
 
@@ -55,6 +57,11 @@ class _Server(ThreadingHTTPServer):
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Answers)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever waited may be gone: no news for the terminal."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Answers(BaseHTTPRequestHandler):

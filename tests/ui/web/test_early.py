@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import sys
 import threading
 import time
@@ -41,6 +42,18 @@ def test_it_answers_at_once_and_then_makes_way() -> None:
     with socket.socket() as again:  # as gradio asks for it
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", early.port))
+
+
+def test_a_tab_that_is_closed_while_it_waits_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    early = Early("127.0.0.1", None)
+    waiting = socket.create_connection(("127.0.0.1", early.port))
+    waiting.sendall(b"GET /starting HTTP/1.1\r\nHost: here\r\n\r\n")
+    time.sleep(0.3)  # it asks
+    waiting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset: what is sent then fails
+    waiting.close()
+    early.close()
+    time.sleep(0.3)
+    assert capfd.readouterr().err == ""
 
 
 def test_an_address_that_is_not_ours_is_a_sentence() -> None:
