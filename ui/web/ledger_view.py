@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pipelines.ledger import word_spans
@@ -11,7 +13,7 @@ from ui.web.views import phrases
 from xattn.errors import XattnError
 
 if TYPE_CHECKING:
-    from pipelines.ledger import Ledger
+    from pipelines.ledger import Ledger, Token
     from pipelines.pipeline import Pipeline
     from pipelines.vocabulary import Vocabulary
 
@@ -23,7 +25,7 @@ def chips(pipe: Pipeline | None, prompt: str, limits: Limits) -> Json:
     """What the chips show. Before a model is there the words are told apart by their letters alone.
 
     {"words": [{"text", "start", "end", "color", "weight", "kind", "tokens": […], "chunk", "unknown": […]|null,
-      "hint": sentence|null}, …],
+      "hint": sentence|null}, …], and those of no word, as punctuation: {"text", …, "tokens", "chunk", "mark": true}
      "tokens": n|null, "room": n, "chunks": n, "error": sentence|""}
     """
     try:
@@ -57,23 +59,48 @@ def _by_ledger(ledger: Ledger, vocabulary: Vocabulary | None) -> Json:
     for place, (word, color) in enumerate(zip(ledger.words, word_colors(phrases(ledger)), strict=True)):
         tokens = [ledger.tokens[column] for column in word.tokens]
         made.append(
-            {
-                "text": word.text,
-                "start": word.start,
-                "end": word.end,
+            _chip(ledger, tokens, word.text, (word.start, word.end))
+            | {
                 "color": color,
-                "weight": round(tokens[0].weight, 3) if tokens else 1.0,
-                "tokens": [token.text for token in tokens],
-                "ids": [token.id for token in tokens],
-                "chunk": tokens[0].chunk if tokens else 0,
                 "kind": None if vocabulary is None else vocabulary.kind(word.text),
                 "unknown": list(notices[word.text]) if word.text in notices else None,
                 "hint": hints.get(place),
             }
         )
+    # punctuation and signs are tokens too, of no word
+    loose = [token for token in ledger.text_tokens if token.word is None]
+    for span, group in groupby(loose, key=lambda token: (token.start, token.end)):
+        made.append(_chip(ledger, [*group], ledger.prompt[slice(*span)], span) | {"mark": True})
+    made.sort(key=lambda one: (one["start"], one["end"]))
     written = len(ledger.text_tokens)
     room = sum(token.role in ("text", "pad") for token in ledger.tokens)
     return {"words": made, "tokens": written, "room": room, "chunks": max(1, ledger.chunks), "error": ""}
+
+
+def _chip(ledger: Ledger, tokens: Sequence[Token], text: str, span: tuple[int, int]) -> Json:
+    return {
+        "text": text,
+        "start": span[0],
+        "end": span[1],
+        "weight": round(tokens[0].weight, 3) if tokens else 1.0,
+        "tokens": _pieces(ledger.prompt, tokens),
+        "ids": [token.id for token in tokens],
+        "chunk": tokens[0].chunk if tokens else 0,
+    }
+
+
+def _pieces(prompt: str, tokens: Sequence[Token]) -> list[str]:
+    """Tokens as letters; one that goes on with a character, which beyond ASCII may take several, is a dot."""
+    made: list[str] = []
+    for place, token in enumerate(tokens):
+        text = token.text.removesuffix("</w>")
+        if not text.isascii():  # the vocabulary's own spelling of bytes
+            before = tokens[place - 1] if place else None
+            same = before is not None and (before.start, before.end) == (token.start, token.end)
+            shown = prompt[token.start : token.end]
+            text = shown if shown.isprintable() and not same else "\u00b7"
+        made.append(text)
+    return made
 
 
 def vocabulary_view(vocabulary: Vocabulary | None) -> Json:

@@ -53,6 +53,11 @@ class Run:
         return bool(self.recipe.edits) or self.recipe.source is not None
 
     @property
+    def raised(self) -> bool:
+        """Whether an edit may have raised a word's share over 1: its maps are those that the picture was made with."""
+        return any(edit.enabled for edit in self.recipe.edits)
+
+    @property
     def nbytes(self) -> int:
         """Memory that it takes, its pictures as pixels."""
         pictures = [self.image] if self.before is None else [self.image, self.before]

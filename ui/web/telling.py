@@ -16,6 +16,8 @@ from ui.web.views import data_url, view_of
 from xattn.errors import Cancelled
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+TOLD = "async (...given) => (await window.xattnTold?.(), given)"
+"""In the browser, before drawing: until the server has what was typed and moved (js/page.js)."""
 _THUMB = 128
 _OWN = {"progress": None}
 """What brings back the viewer's own picture after a run that came to nothing."""

@@ -33,10 +33,11 @@ def where(run: Run, x: object, y: object, selection: Mapping[str, object] | None
     step, layers, head = read_selection(selection or {})
     height, width = maps.values.shape[4:]
     column, row = min(int(across * width), width - 1), min(int(down * height), height - 1)
-    spot = _Spot((row, column), step, layers, head)
+    spot = _Spot((row, column), step, layers, head, math.inf if run.raised else 1.0)
     here, brings = spot.shares(maps), spot.added(maps)
-    # maps that were enlarged may add up to a little more than 1 at a place
-    here = here / max(1.0, float(here.sum()))
+    if not run.raised:
+        # maps that were enlarged may add up to a little more than 1 at a place
+        here = here / max(1.0, float(here.sum()))
     left = _left(maps, spot, float(here.sum()))
     # one lane's probabilities are softmax(scores): their logarithms are the scores but for a constant
     lane = step is not None and head is not None and layers is not None and len(layers) == 1
@@ -58,17 +59,18 @@ def where(run: Run, x: object, y: object, selection: Mapping[str, object] | None
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """A cell (row, column) of the maps, and what is pinned."""
+    """A cell (row, column) of the maps, what is pinned, and the most that a share can be."""
 
     cell: tuple[int, int]
     step: int | None
     layers: tuple[str, ...] | None
     head: int | None
+    most: float
 
     def shares(self, maps: StoredMaps) -> NDArray[np.float32]:
         """Each word's share of the attention, [word]."""
         values = maps.mean(step=self.step, layers=self.layers, head=self.head, cell=self.cell)
-        return np.asarray(np.clip(values.reshape(-1), 0.0, 1.0), dtype=np.float32)
+        return np.asarray(np.clip(values.reshape(-1), 0.0, self.most), dtype=np.float32)
 
     def added(self, maps: StoredMaps) -> NDArray[np.float32] | None:
         """Its share times the length of its value; None where these were not kept."""

@@ -1,5 +1,5 @@
 // The prompt's words as chips, live: colour, weight, tokens, unknown words with replacements, where 77 cuts.
-// Value and the server function `ledger`: ledger_view.chips. A click chooses the word in the viewer; a replacement is written into the prompt.
+// Value and the server function `ledger`: ledger_view.chips. A click chooses the word in the viewer; a replacement is written into the prompt (xattnWrite of js/page.js).
 const make = (tag, cls, text) => {
   const node = document.createElement(tag);
   if (cls) node.className = cls;
@@ -7,12 +7,6 @@ const make = (tag, cls, text) => {
   return node;
 };
 const box = () => document.querySelector("#prompt textarea");
-const write = (text) => {
-  const area = box();
-  if (!area) return;
-  area.value = text;
-  area.dispatchEvent(new Event("input", { bubbles: true }));
-};
 // Why the canvas has nothing to show of a word.
 const why = (text, nth, known) => {
   if (known.length) return `The shown picture has no ${nth > 1 ? `${nth}. ` : ""}“${text}”: draw this prompt, then it shows where that word looks.`;
@@ -29,23 +23,31 @@ const choose = (text, nth, additive) => {
     viewer.select({ words: additive ? [...new Set([...now, index])] : [index] });
   });
 };
-const draw = (value) => {
+// asked: the prompt that the value is of
+const draw = (value, asked = "") => {
   root.replaceChildren();
   const row = make("div", "chips-row");
   let chunk = 0;
   const seen = {};
   for (const word of value.words) {
-    const nth = (seen[word.text.toLowerCase()] = (seen[word.text.toLowerCase()] || 0) + 1);
     if (word.chunk > chunk) {
       chunk = word.chunk;
       row.append(make("span", "chips-cut", `chunk ${chunk + 1}`));
     }
+    if (word.mark) {
+      const mark = make("span", "chip mark");
+      mark.title = "A token of no word";
+      word.tokens.forEach((piece) => mark.append(make("span", "chip-token", piece)));
+      row.append(mark);
+      continue;
+    }
+    const nth = (seen[word.text.toLowerCase()] = (seen[word.text.toLowerCase()] || 0) + 1);
     const chip = make("span", "chip" + (word.unknown ? " unknown" : "") + (word.kind === "filler" ? " filler" : "") + (word.hint ? " odd" : ""));
     chip.style.setProperty("--word", word.color);
     const button = make("button", "chip-word");
     button.type = "button";
     button.title = word.hint ? word.hint : word.unknown ? `This model never saw “${word.text}”` : `Show where “${word.text}” looks`;
-    const pieces = word.tokens.length > 1 ? word.tokens.map((token) => token.replace("</w>", "")) : [word.text];
+    const pieces = word.tokens.length > 1 ? word.tokens : [word.text];
     pieces.forEach((piece) => button.append(make("span", "chip-token", piece)));
     button.addEventListener("click", (event) => choose(word.text, nth, event.shiftKey || event.ctrlKey));
     chip.append(button);
@@ -55,8 +57,9 @@ const draw = (value) => {
       swap.type = "button";
       swap.setAttribute("aria-label", `Replace ${word.text} by ${other}`);
       swap.addEventListener("click", () => {
-        const text = box()?.value ?? "";
-        write(text.slice(0, word.start) + other + text.slice(word.end));
+        if (box()?.value !== asked) return; // typed on since: the chips of that come in a moment
+        const letters = [...asked]; // places are counted in characters, of which some are two of JavaScript's
+        window.xattnWrite?.(`${letters.slice(0, word.start).join("")}${other}${letters.slice(word.end).join("")}`, true);
       });
       chip.append(swap);
     }
@@ -84,7 +87,7 @@ const ask = async (text) => {
     const now = next;
     next = null;
     const told = await server.ledger(now).catch(() => null);
-    if (told) draw(told);
+    if (told) draw(told, now);
   }
   busy = false;
 };

@@ -17,14 +17,54 @@
       editing = within("#area-edit, #tab-edit") && !within("#begin-with"); // Draw draws what is begun with
     }
   });
+  // What was typed or moved is told to the server at once, without a place in line: drawing waits until all of it is answered
+  let untold = 0;
+  const ask = window.fetch;
+  window.fetch = (...given) => {
+    const asked = ask(...given);
+    if (!/\/gradio_api\/run\//.test(given[0]?.url ?? given[0])) return asked;
+    untold += 1;
+    return asked.finally(() => (untold -= 1));
+  };
+  window.xattnTold = async () => {
+    // an answer may be followed by what was typed meanwhile: twice quiet is quiet
+    for (let quiet = 0; quiet < 2; quiet = untold ? 0 : quiet + 1) await new Promise((done) => setTimeout(done, 30));
+  };
+  // before all others: a place that was clicked must not take Escape for itself while a picture is drawn
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
       event.preventDefault();
+      const field = document.activeElement;
+      if (field?.matches(".xv input, .x-part input")) { // it tells what was typed when it is left
+        field.blur();
+        field.focus({ preventScroll: true });
+      }
       click(editing ? "draw-edits" : "draw");
     } else if (event.key === "Escape" && busy()) {
+      event.stopPropagation();
       click("stop");
     }
-  });
+  }, true);
+  // Puts text into the prompt as typing would, what differs alone, so that Ctrl+Z takes it back. stay: the focus stays in it
+  window.xattnWrite = (text, stay = false) => {
+    const area = document.querySelector("#prompt textarea");
+    const had = document.activeElement;
+    const old = area.value;
+    let from = 0;
+    while (from < Math.min(old.length, text.length) && old[from] === text[from]) from++;
+    let end = 0;
+    while (end < Math.min(old.length, text.length) - from && old[old.length - 1 - end] === text[text.length - 1 - end]) end++;
+    area.focus({ preventScroll: true });
+    area.setSelectionRange(from, old.length - end);
+    const put = text.slice(from, text.length - end);
+    document.execCommand(...(put ? ["insertText", false, put] : ["delete"]));
+    if (area.value !== text) { // a browser without that
+      area.value = text;
+      area.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    // where fingers type, the keyboard would open over the page
+    if (!stay || matchMedia("(pointer: coarse)").matches) had === document.body ? area.blur() : had?.focus({ preventScroll: true });
+  };
   const kept = localStorage.getItem("xattn-theme");
   if (kept) document.body.classList.toggle("dark", kept === "dark");
   document.addEventListener("click", (event) => {

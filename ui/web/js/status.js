@@ -8,17 +8,27 @@ const draw = () => {
   const value = props.value || { state: "idle", text: "" };
   root.dataset.state = value.state;
   root.classList.toggle("refused", Boolean(held?.refused));
-  root.setAttribute("role", "status");
-  root.setAttribute("aria-live", "polite");
   let bar = root.querySelector(".status-bar > i");
   if (!bar) {
-    root.innerHTML = '<div class="status-bar"><i></i></div><div class="status-line"><span class="status-text"></span><span class="status-detail"></span></div>';
+    root.innerHTML = '<div class="status-bar"><i></i></div><div class="status-line"><span class="status-text"></span><span class="status-detail"></span></div><p class="status-said xv-hidden" role="status"></p>';
     bar = root.querySelector(".status-bar > i");
   }
   bar.style.transform = `scaleX(${value.done ?? 0})`;
   root.querySelector(".status-text").textContent = held?.text || value.text || "";
   root.querySelector(".status-detail").textContent = (held && !busy(value.state) ? "" : value.detail) || "";
   document.body.dataset.state = value.state;
+  say(value);
+};
+// For the ear: what begins, ends or goes wrong, at once; steps, of which there are several a second, each quarter of a minute.
+let heard = "";
+let last = 0;
+const say = ({ state, text, detail }) => {
+  const step = !held && state === "drawing" && /^step /i.test(text);
+  const kind = held?.text || (step ? text.replace(/^step \d+/i, "step") : `${state} ${text}`);
+  if (kind === heard && !(step && Date.now() - last > 15000)) return;
+  heard = kind;
+  last = Date.now();
+  root.querySelector(".status-said").textContent = held?.text || [text, detail].filter(Boolean).join(", ");
 };
 window.xattnTell = (text) => {
   hold(text, false);

@@ -14,7 +14,10 @@ const draw = () => {
     image.src = one.src;
     image.alt = "";
     button.append(image);
-    button.addEventListener("click", () => trigger("pick", { id: one.id }));
+    button.addEventListener("click", () => {
+      if (document.body.dataset.state === "drawing") document.querySelector(".xv")?.xattnViewer?.stay(one.id);
+      trigger("pick", { id: one.id });
+    });
     root.append(button);
   }
 };

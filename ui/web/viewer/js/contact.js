@@ -31,10 +31,10 @@ function contactPart(model, setMode) {
     built = key;
     prints.forEach((each, word) => {
       show(each.image, model.view.picture);
-      each.image.style.filter = `grayscale(${(model.opacity * 0.9).toFixed(3)})`;
+      each.image.style.filter = model.view.progress ? "" : `grayscale(${(model.opacity * 0.9).toFixed(3)})`;
       each.canvas.style.opacity = String(model.opacity);
       each.print.setAttribute("aria-pressed", String(model.words.includes(word)));
-      const heat = gridOf(model, word);
+      const heat = model.view.progress ? null : gridOf(model, word);
       each.canvas.hidden = !heat;
       if (!heat) return;
       const range = rangeFor(model, heat);
@@ -46,8 +46,9 @@ function contactPart(model, setMode) {
       each.canvas.height = drawn.height;
       each.canvas.style.imageRendering = model.cells ? "pixelated" : "";
       each.canvas.getContext("2d").drawImage(drawn, 0, 0);
-      say(each.figures, `to ${figure(rangeOf(heat).high)}`);
-      each.print.setAttribute("aria-label", `${model.view.words[word].text}: greatest ${figure(rangeOf(heat).high)}. Show it large`);
+      const greatest = figure(asShare(model, rangeOf(heat).high));
+      say(each.figures, `to ${greatest}`);
+      each.print.setAttribute("aria-label", `${model.view.words[word].text}: greatest ${greatest}. Show it large`);
     });
   }
   return { node, draw };

@@ -14,7 +14,7 @@ function legendPart(model) {
     const shown = model.mode === "look" ? shownOf(model) : null;
     scale.hidden = !shown;
     say(note, model.view.note || "");
-    note.hidden = !model.view.note || !model.blocks.length || ["regions", "compare"].includes(model.mode);
+    note.hidden = !model.view.note || model.view.progress || !model.blocks.length || ["regions", "compare"].includes(model.mode);
     const at = model.hover || model.cursor || model.marker;
     value.hidden = !shown;
     needle.hidden = !shown || !at;
@@ -33,7 +33,7 @@ function legendPart(model) {
     }
     const cell = cellAt(shown.sum, at.x, at.y);
     needle.style.left = `${clamp((cell.value - shown.low) / (shown.high - shown.low || 1), 0, 1) * 100}%`;
-    say(value, `${shown.name === "looks" ? "looks here" : shown.name} ${figure(cell.value)} · row ${cell.row + 1}, column ${cell.column + 1}`);
+    say(value, `${shown.name === "looks" ? "looks here" : shown.name} ${figure(asShare(model, cell.value))} · row ${cell.row + 1}, column ${cell.column + 1}`);
   }
   return { node, draw };
 }

@@ -54,6 +54,7 @@ function gridOf(model, word, added = false) {
 
 /** What lies over the picture: grids, their colours, their sum and the range they are drawn in. Null is nothing. */
 function shownOf(model) {
+  if (model.view.progress) return null; // the maps are not of the picture that grows
   if (model.showLooks && model.looks && model.mode === "look") {
     return { grids: [model.looks], colors: ["#c9c4b8"], sum: model.looks, low: 0, high: rangeOf(model.looks).high, name: "looks" };
   }
@@ -64,12 +65,18 @@ function shownOf(model) {
   return { grids, colors, sum, ...rangeFor(model, sum), name: model.words.map((word) => model.view.words[word].text).join(" + ") };
 }
 
+/**
+ * A share as it is told. One passes 1 where an edit has raised it; elsewhere that is the overshoot of a coarse layer's map
+ * that was enlarged: the maps keep it, for means to be right, and it is told and drawn as 1.
+ */
+const asShare = (model, value) => (model.view.raised ? value : Math.min(value, 1));
+
 /** A map's own least and greatest; or, shared, from nothing to the greatest of all words and of this one. */
 function rangeFor(model, grid) {
   const own = rangeOf(grid);
-  if (!model.shared) return own;
-  const all = model.view.words.map((_, word) => gridOf(model, word)).filter(Boolean);
-  return { low: 0, high: Math.max(own.high, ...all.map((each) => rangeOf(each).high)) };
+  const all = model.shared ? model.view.words.map((_, word) => gridOf(model, word)).filter(Boolean) : [];
+  const high = Math.max(own.high, ...all.map((each) => rangeOf(each).high));
+  return { low: asShare(model, model.shared ? 0 : own.low), high: asShare(model, high) };
 }
 
 /** Pin or free axes; a wish that no block has with the others frees the others, and asks the app for it. */
@@ -125,7 +132,8 @@ function placeFromMaps(model) {
     .map((word, index) => ({ text: word.text, word: index, role: "word", grid: gridOf(model, index), sum: gridOf(model, index, true) }))
     .filter((token) => token.grid)
     .map(({ grid, sum, ...token }) => {
-      const [share, output] = [grid, sum].map((each) => (each ? cellAt(each, model.marker.x, model.marker.y).value : undefined));
+      const [value, output] = [grid, sum].map((each) => (each ? cellAt(each, model.marker.x, model.marker.y).value : undefined));
+      const share = asShare(model, value);
       return output === undefined ? { ...token, share } : { ...token, share, output };
     });
   return tokens.length ? { ...model.marker, tokens, note: "read from the maps of these words", partial: true } : null;

@@ -100,6 +100,8 @@ function mount(host, view = null) {
       model.touch();
     },
     undo: () => step(model, "undo"),
+    /** The view of this id, once it comes, stays on the canvas while another picture is drawn, until that one is done. */
+    stay: (id) => (model.staying = id),
     redo: () => step(model, "redo"),
     valueAt(x, y) {
       const shown = shownOf(model);
@@ -141,6 +143,8 @@ function watchDensity(call) {
 async function takeView(model, next, whole) {
   if (!whole && next.id !== undefined && next.id !== model.view.id) return;
   const blank = { id: "", picture: null, width: 1, height: 1, words: [], prompt: [], before: null, progress: null, note: "" };
+  if (whole || next.progress === null) model.stays = whole && next.id === model.staying;
+  if (!whole && model.stays && next.progress) return; // drawn beside what is looked at
   const { maps, more_maps: more, place, fields, regions, mode, blend, ...rest } = next;
   const fresh = whole && next.id !== model.view.id;
   const asked = (model.asked = (model.asked || 0) + (whole || maps ? 1 : 0));
