@@ -16,6 +16,7 @@ from ui.web.edit_list import shown_list
 from ui.web.edits import (
     Doc,
     edited_recipe,
+    kept_of_first,
     only_said,
     painted,
     read_list,
@@ -23,14 +24,15 @@ from ui.web.edits import (
     remarked,
     reworded,
     settled,
+    techniques_of,
     weighed,
     word_of,
 )
 from ui.web.page import Page
 from ui.web.runs import Run
 from ui.web.studio import Happening, Studio
-from ui.web.telling import QUIET, Teller, Told
-from ui.web.views import blends_of, words_of
+from ui.web.telling import QUIET, TOLD, Teller, Told
+from ui.web.views import blends_of, fields_of, regions_of, words_of
 from xattn.errors import BadValue, XattnError
 
 DROPPED = "dropped"
@@ -44,16 +46,15 @@ class EditEvents:
     def __init__(self, page: Page, studio: Studio, teller: Teller) -> None:
         self._page, self._studio, self._teller = page, studio, teller
 
-    def wire(self) -> None:
-        """Connect them; to be called inside the gr.Blocks."""
+    def wire(self, picked: gr.events.Dependency) -> None:
+        """Connect them; to be called inside the gr.Blocks. picked: a picture of the strip is shown."""
         page, edit, studio_list = self._page, self._page.edit, [self._page.edit.list, self._page.edit.edits]
         fast: dict[str, Any] = {"queue": False, **QUIET}
-        page.run.change(
-            self.follow,
-            [page.run, edit.edits, edit.origin, edit.target],
-            [edit.weights, edit.target, edit.alignment, *studio_list, edit.origin],
-            **fast,
-        )
+        following = [page.run, edit.edits, edit.origin, edit.target]
+        followed = [edit.weights, edit.target, edit.alignment, *studio_list, edit.origin]
+        page.run.change(self.follow, following, followed, **fast)
+        first = [edit.keep_words, edit.keep_layout, edit.blend]
+        picked.then(self.pick, following, [*followed, *first], **fast)
         listing = [edit.edits, page.run, edit.target]
         # always_last: what is done while one is answered counts; each event has all of its kind (viewer/js/newest.js)
         newest = fast | {"trigger_mode": "always_last"}
@@ -76,6 +77,7 @@ class EditEvents:
             self.draw,
             [edit.target, edit.edits, edit.origin, page.run],
             self._teller.outputs,
+            js=TOLD,
             trigger_mode="multiple",
             concurrency_limit=None,
             **QUIET,
@@ -111,11 +113,32 @@ class EditEvents:
             own = remarked(own, edits)
             return self._weights(run, own), skip, skip, *self._list(own, run, target), run.origin
         if origin == DROPPED:  # what a dropped picture brought waits for the picture that it changes
-            return self._weights(run, edits), skip, skip, *self._list(edits, run, target), run.id
+            return self._weights(run, edits), skip, skip, *self._stays(edits, run, target), run.id
         before = self._quiet(origin)
         kept = [] if before is None or before.recipe.prompt != run.recipe.prompt else edits
         prompt = run.recipe.prompt
-        return self._weights(run, kept), prompt, {"links": []}, *self._list(kept, run, prompt), run.id
+        return self._weights(run, kept), prompt, {"links": []}, *self._stays(kept, run, prompt), run.id
+
+    def _stays(self, edits: Sequence[Doc], run: Run, target: str) -> tuple[dict[str, Any], list[Doc]]:
+        """The list, which stays for a picture that was drawn without it: the canvas has what it paints, too."""
+        told, made = self._list(edits, run, target)
+        given = techniques_of(made)
+        fields = {str(place): field for place, field in fields_of(given, words_of(run)).items()}
+        regions = [region.to_json() for region in regions_of(given)]
+        return told | {"canvas": {"id": run.id, "fields": fields, "regions": regions}}, made
+
+    def pick(self, shown: str | None, edits: list[Doc], origin: str | None, target: str) -> tuple[Any, ...]:
+        """A picture of the strip is shown: an edited one with the changed prompt that it was drawn from."""
+        skip, run = gr.skip(), self._quiet(shown)
+        if run is None or not run.edited:
+            return *self.follow(shown, edits, origin, target), skip, skip, skip
+        target = run.recipe.prompt
+        weights, _, _, told, made, origin = self.follow(shown, edits, origin, target)
+        before = self._quiet(origin)
+        if before is None or before.recipe.prompt == target:
+            return weights, target, {"links": []}, told, made, origin, skip, skip, ""
+        links = {"links": _aligned(before.ledger, run.ledger)}
+        return weights, target, links, told, made, origin, *kept_of_first(made)
 
     def weigh(self, edits: list[Doc], shown: str | None, target: str, event: gr.EventData) -> tuple[Any, ...]:
         """Words' sliders came to rest: those that the list does not have yet, by the place of their word."""
@@ -171,18 +194,14 @@ class EditEvents:
         if not changed or changed == run.recipe.prompt:
             made = reworded(edits, "", False, words, same=True)
             return {"links": []}, *self._list(made, run, changed, seen)
-        from pipelines.techniques.alignment import align
-
         try:
             self._studio.limits.check_text("prompt", changed)
-            ledger = pipe.ledger(changed, run.recipe.syntax)
-            links = align(run.ledger, ledger).links
+            links = _aligned(run.ledger, pipe.ledger(changed, run.recipe.syntax))
         except XattnError as error:
             return {"links": [], "error": str(error)}, *_NONE
-        kind = "replace" if any(link.kind == "replaced" for link in links) else "refine"
+        kind = "replace" if any(link["kind"] == "replaced" for link in links) else "refine"
         made = reworded(edits, kind if keep_words else "", keep_layout, words, same=False)
-        told = [{"kind": link.kind, "source": link.source, "target": link.target} for link in links]
-        return {"links": told}, *self._list(made, run, changed, seen)
+        return {"links": links}, *self._list(made, run, changed, seen)
 
     def listed(
         self,
@@ -250,3 +269,11 @@ class EditEvents:
             number = float(scale) if isinstance(scale, int | float) else 1.0
             made.append({"text": AttentionMaps.label(word), "color": color, "scale": number})
         return {"words": made}
+
+
+def _aligned(first: Ledger, changed: Ledger) -> list[dict[str, Any]]:
+    """Who takes over whose place, for js/alignment.js."""
+    from pipelines.techniques.alignment import align
+
+    links = align(first, changed).links
+    return [{"kind": link.kind, "source": link.source, "target": link.target} for link in links]

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.assets import Asset
 from pipelines.ledger import Ledger, Phrase, holds, phrase_parts
+from pipelines.techniques.edit import Edit
 from pipelines.recipe import Recipe
 from ui.web.limits import Limits
 from xattn.errors import BadValue
@@ -215,6 +216,46 @@ def remarked(edits: Sequence[Doc], before: Sequence[Doc]) -> list[Doc]:
     marked = {edit.get("id") for edit in before if UNSAID in edit and edit.get("id")}
     return [{**edit, UNSAID: True} if not _on(edit) and edit.get("id") in marked else edit for edit in edits]
 
+def named(edits: Sequence[Doc]) -> list[Doc]:
+    """Edits from elsewhere with the ids by which this page finds its own: else a brush or a slider would put a second
+    one beside each. Where several are alike the first has it.
+    """
+    taken = {str(edit["id"]) for edit in edits if edit.get("id")}
+    made: list[Doc] = []
+    for edit in edits:
+        ident = _own_id(edit)
+        if ident is None or ident in taken:
+            made.append(dict(edit))
+        else:
+            taken.add(ident)
+            made.append({**edit, "id": ident})
+    return made
+
+
+def _own_id(edit: Doc) -> str | None:
+    match edit.get("kind"):
+        case "paint_map" | "paint_with_words":
+            return f"{PAINTED}{name_of(edit.get('word'))}"
+        case "reweight":
+            return f"{WEIGHED}{name_of(edit.get('word'))}"
+        case "replace" | "refine":
+            return WORDS
+        case "inject":
+            return LAYOUT
+        case "local_blend":
+            return BLEND
+        case "regions":
+            return REGIONS
+    return None
+
+
+def kept_of_first(edits: Sequence[Doc]) -> tuple[bool, bool, str]:
+    """What `reworded` was told for these: do words keep their places, does the layout stay, where it blends."""
+    ids = {str(edit.get("id")) for edit in edits}
+    blend = next((edit for edit in edits if edit.get("id") == BLEND), {})
+    return WORDS in ids, LAYOUT in ids, ", ".join(name_of(word) for word in blend.get("words", ()))
+
+
 
 def _put(edits: Sequence[Doc], made: Doc, *, keep: bool) -> list[Doc]:
     """The list with an edit in the place of the one of its id, at the end where there is none, or without it."""
@@ -229,7 +270,7 @@ def edited_recipe(base: Recipe, target: str, edits: Sequence[Doc]) -> Recipe:
 
     Raises XattnError with a sentence.
     """
-    edits = [{name: value for name, value in edit.items() if name != UNSAID} for edit in edits]
+    edits = _unmarked(edits)
     plain = {name: value for name, value in base.document().items() if name not in ("edits", "source")}
     document: Doc = {**plain, "prompt": target.strip() or base.prompt, "edits": edits}
     without = Recipe.from_json({**document, "edits": []})
@@ -240,11 +281,20 @@ def edited_recipe(base: Recipe, target: str, edits: Sequence[Doc]) -> Recipe:
 
 
 def _takes_source(edits: Sequence[Doc]) -> bool:
+    return any(edit.takes_source for edit in techniques_of(edits) if edit.enabled)
+
+
+def techniques_of(edits: Sequence[Doc]) -> tuple[Edit, ...]:
+    """The edits themselves. Raises XattnError with a sentence."""
     """Whether one of them wants the picture that this one starts from."""
     from pipelines.techniques import TECHNIQUES
     from pipelines.techniques.codec import read_edits
 
-    return any(edit.takes_source for edit in read_edits(list(edits), TECHNIQUES) if edit.enabled)
+    return read_edits(_unmarked(edits), TECHNIQUES)
+
+
+def _unmarked(edits: Sequence[Doc]) -> list[Doc]:
+    return [{name: value for name, value in edit.items() if name != UNSAID} for edit in edits]
 
 
 def read_list(given: object, limits: Limits) -> list[Doc]:

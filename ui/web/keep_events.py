@@ -21,6 +21,7 @@ from ui.outputs import slug
 from ui.web.begin import begin_view, here, painted_of, thumbnail
 from ui.web.begin_events import drawn_view
 from ui.web.copies import copies
+from ui.web.edits import kept_of_first, named
 from ui.web.edit_events import DROPPED
 from ui.web.forms import Form, carried, model_of, without_adapters
 from ui.web.kept import PageStore
@@ -42,17 +43,19 @@ class KeepEvents:
     def __init__(self, page: Page, studio: Studio, teller: Teller) -> None:
         self._page, self._studio, self._teller = page, studio, teller
 
-    def wire(self) -> None:
-        """Connect them; to be called inside the gr.Blocks."""
+    def wire(self, picked: gr.events.Dependency) -> None:
+        """Connect them; to be called inside the gr.Blocks. picked: a picture of the strip is shown."""
         page, keep = self._page, self._page.keep
         fast: dict[str, Any] = {"queue": False, **QUIET}
         files = [keep.saver, page.status]
+        picked.then(self.follow, [page.run], [keep.copies], **fast)
         page.run.change(self.follow, [page.run], [keep.copies], **fast)
         keep.download.click(self.download, [page.run, keep.form, keep.inside], files, **fast)
         keep.share.click(self.share, [page.run], files, **fast)
         keep.sheet.click(self.sheet, [page.run], files, **fast)
         settings = [*page.settings.all, page.model, page.base, page.carried, page.reset, page.lock]
         edit = page.edit
+        restored += [edit.keep_words, edit.keep_layout, edit.blend]
         restored = [keep.drop, page.status, edit.edits, edit.origin, edit.target]
         begun = [edit.picture, edit.begin, edit.mask, edit.masked, page.viewer]
         keep.drop.dropped(self.dropped, [page.model, page.run, edit.picture], [*settings, *restored, *begun], **fast)
@@ -124,7 +127,7 @@ class KeepEvents:
             imported = read_dropped(event._data.get("name"), event._data.get("data"), self._studio)
         except Exception as error:  # noqa: BLE001  as above
             text = sentence(error)
-            return *skips, {"text": text}, status("failed", text), *(gr.skip(),) * 8
+            return *skips, {"text": text}, status("failed", text), *(gr.skip(),) * 11
         recipe, adapters = without_adapters(imported.recipe)
         notes = [*imported.notes, *adapters]
         name = model_of(recipe)
@@ -133,7 +136,7 @@ class KeepEvents:
             name = None
         form = Form.of(recipe.source or recipe)
         rest = carried(recipe)
-        edits = [dict(one) for one in recipe.document().get("edits", [])]  # type: ignore[attr-defined]
+        edits = named(recipe.document().get("edits", []))  # type: ignore[arg-type]
         if edits or recipe.source is not None:
             notes.append("Its edits come back in Edit once the picture that they change is drawn: press Draw.")
         init, *begun = self._begun(recipe, notes)
@@ -156,6 +159,7 @@ class KeepEvents:
             ),
             edits,
             DROPPED if edits or recipe.source is not None else None,
+            *(kept_of_first(edits) if form.prompt != recipe.prompt else (gr.skip(), gr.skip(), "")),
             recipe.prompt,
             init,
             *begun,

@@ -24,8 +24,8 @@ class MakeEvents:
     def __init__(self, page: Page, studio: Studio, teller: Teller) -> None:
         self._page, self._studio, self._teller = page, studio, teller
 
-    def wire(self, blocks: gr.Blocks) -> None:
-        """Connect them; to be called inside the gr.Blocks."""
+    def wire(self, blocks: gr.Blocks) -> gr.events.Dependency:
+        """Connect them; to be called inside the gr.Blocks. Answers when a picture of the strip is shown."""
         page, teller = self._page, self._teller
         inputs = [
             *page.settings.all,
@@ -44,7 +44,8 @@ class MakeEvents:
         page.dice.click(self.dice, None, [page.settings.seed, page.lock], queue=False, **QUIET)
         # typing is met in the browser (js/chips.js); this is for prompts that come from elsewhere
         page.settings.prompt.change(None, [page.settings.prompt], None, js="(text) => window.xattnLedger?.(text)")
-        page.strip.pick(self.pick, None, teller.outputs, queue=False, trigger_mode="always_last", **QUIET)
+        # what is not queued tells no state's change: who follows the shown picture listens to this as well
+        picked = page.strip.pick(self.pick, None, teller.outputs, queue=False, trigger_mode="always_last", **QUIET)
         seed = page.settings.seed
         page.lock.input(self.keep_seed, [page.lock, seed, page.run], [seed], queue=False, **QUIET)
         # who types a seed means it
@@ -55,6 +56,7 @@ class MakeEvents:
         usual = [page.settings.width, page.settings.height, page.settings.steps, page.settings.guidance]
         page.model.input(self.choose_model, [page.model], [page.notice, page.words, *usual], queue=False, **QUIET)
         blocks.unload(self.leave)
+        return picked  # type: ignore[no-any-return]
 
     def draw(self, request: gr.Request, *values: Any) -> Iterator[Told]:
         """From the form to a picture, telling what happens meanwhile."""

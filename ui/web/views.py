@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from ui.web.viewer.view import View
 
 if TYPE_CHECKING:
     from ui.web.runs import Run
+    from pipelines.techniques.edit import Edit
 
 _SMALL = 900_000
 """Characters of a picture that is sent exactly."""
@@ -96,8 +98,8 @@ def view_of(run: Run, *, mode: Mode | None = None) -> View:
         maps=kept,
         before=None if run.before is None else data_url(run.before),
         mode=mode,
-        fields=_fields(run, words),
-        regions=_regions(run),
+        fields=fields_of(run.recipe.edits, words),
+        regions=regions_of(run.recipe.edits),
         note=_note(run),
         blend=_blend(run),
     )
@@ -122,24 +124,21 @@ def _blend(run: Run) -> str | None:
     return grey(np.multiply.reduce([*run.blends.values()]))
 
 
-def _fields(run: Run, words: tuple[Phrase, ...]) -> dict[int, str]:
-    """Painted fields of its edits, by the place of their word, as base64."""
+def fields_of(edits: Sequence[Edit], words: tuple[Phrase, ...]) -> dict[int, str]:
+    """Painted fields of these, by the place of their word, as base64."""
     places = {_key(word): place for place, word in enumerate(words)}
     made = {}
-    for edit in run.recipe.edits:
+    for edit in edits:
         field, word = getattr(edit, "field", None), getattr(edit, "word", None)
         if word is not None and isinstance(field, Asset) and field.data is not None and _key(word) in places:
             made[places[_key(word)]] = base64.b64encode(field.data).decode("ascii")
     return made
 
 
-def _regions(run: Run) -> tuple[Region, ...]:
-    """Boxes of its edits that have a prompt of their own."""
+def regions_of(edits: Sequence[Edit]) -> tuple[Region, ...]:
+    """Boxes of these that have a prompt of their own."""
     boxes = [
-        (one.field, one.prompt)
-        for edit in run.recipe.edits
-        for one in getattr(edit, "regions", ())
-        if isinstance(one.field, Box)
+        (one.field, one.prompt) for edit in edits for one in getattr(edit, "regions", ()) if isinstance(one.field, Box)
     ]
     return tuple(
         Region(f"r{number}", box.left, box.top, box.right, box.bottom, prompt, PALETTE[(number - 1) % len(PALETTE)])

@@ -18,7 +18,7 @@ from ui.web.telling import Teller
 def wire(page: Page, studio: Studio, blocks: gr.Blocks) -> None:
     """Connect everything; to be called inside the gr.Blocks."""
     teller = Teller(page, studio)
-    MakeEvents(page, studio, teller).wire(blocks)
-    EditEvents(page, studio, teller).wire()
+    picked = MakeEvents(page, studio, teller).wire(blocks)
+    EditEvents(page, studio, teller).wire(picked)
     BeginEvents(page, studio).wire()
-    KeepEvents(page, studio, teller).wire()
+    KeepEvents(page, studio, teller).wire(picked)

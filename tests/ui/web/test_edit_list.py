@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from PIL import Image
 
 from pipelines.assets import Asset
 from pipelines.recipe import Recipe
+from ui.web import edits as listed
 from ui.web.edit_events import EditEvents
+from ui.web.edits import named, techniques_of, weighed
 from ui.web.limits import Limits
 from ui.web.models import Models
 from ui.web.page import Page, build_page
@@ -198,3 +202,52 @@ def test_where_the_shown_picture_was_blended_is_in_the_list_and_on_the_canvas(
     with Image.open(io.BytesIO(base64.b64decode(view_of(cat).blend or ""))) as image:
         assert np.array_equal(np.asarray(image) / 255, mask)
     assert view_of(fox).blend is None
+
+
+def test_a_list_that_stays_for_another_picture_is_on_its_canvas(events: EditEvents, studio: Studio, fox: Run) -> None:
+    edits: Edits = [
+        {"kind": "paint_map", "id": "paint-fox", "word": "fox", "field": FIELD.document(), "op": "set"},
+        {"kind": "regions", "id": "regions", "regions": [{"prompt": "a cat", "field": {"box": [0, 0, 0.5, 1]}}]},
+    ]
+    edited = drawn(studio, replace(fox.recipe, edits=techniques_of(edits)))
+    assert "canvas" not in events.follow(edited.id, edits, fox.id, fox.recipe.prompt)[3], "it brings its own"
+    _, target, _, told, kept, origin = events.follow(fox.id, edits, fox.id, fox.recipe.prompt)
+    assert (target, kept, origin) == (fox.recipe.prompt, edits, fox.id)
+    assert told["canvas"]["id"] == fox.id
+    assert told["canvas"]["fields"] == {"1": PNG}
+    assert [one["prompt"] for one in told["canvas"]["regions"]] == ["a cat"]
+    json.dumps(told)
+
+
+def test_an_edited_picture_of_the_strip_brings_its_changed_prompt_back(
+    events: EditEvents, studio: Studio, fox: Run
+) -> None:
+    edits: Edits = [
+        {"kind": "replace", "id": "words"},
+        {"kind": "local_blend", "id": "blend", "words": ["cat"]},
+    ]
+    recipe = replace(fox.recipe, prompt="a cat on purple", edits=techniques_of(edits), source=fox.recipe)
+    *_, last = studio.draw("ann", recipe, model="tiny", before=fox)
+    assert isinstance(last, Drawn)
+    _, target, links, _, kept, origin, *first = events.pick(last.run.id, [], fox.id, "a fox on purple")
+    assert target == "a cat on purple"
+    assert {"kind": "replaced", "source": "fox", "target": "cat"} in links["links"]
+    assert ([one["id"] for one in kept], origin) == (["words", "blend"], fox.id)
+    assert first == [True, False, "cat"]
+    # what its text boxes then tell changes nothing
+    assert events.reword(target, *first, kept, origin, last.run.id)[2] == kept
+    assert events.pick(fox.id, kept, fox.id, target)[1] == "a fox on purple"
+
+
+def test_edits_from_elsewhere_are_found_again_by_brush_slider_and_boxes() -> None:
+    given: Edits = [
+        {"kind": "reweight", "word": "fox", "scale": 2.0},
+        {"kind": "paint_map", "word": "fox", "field": FIELD.document()},
+        {"kind": "paint_map", "word": "fox", "field": FIELD.document(), "op": "move"},
+        {"kind": "regions", "regions": [{"prompt": "a cat", "field": {"box": [0, 0, 0.5, 1]}}]},
+        {"kind": "paint_map", "id": "mine", "word": "purple", "field": FIELD.document()},
+    ]
+    made = named(given)
+    assert [one.get("id") for one in made] == ["weigh-fox", "paint-fox", None, "regions", "paint-purple"]
+    assert len(weighed(made, "fox", 3.0)) == len(made), "the slider moves it, and makes no second one"
+    assert len(listed.painted(made, {"1": {"png": PNG}}, ("a", "fox"), Limits())) == len(made)

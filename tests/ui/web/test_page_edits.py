@@ -328,3 +328,30 @@ def test_a_chip_whose_word_the_shown_picture_has_not_says_so(desk: Desk) -> None
     desk.page.wait_for_function("() => /has no “panda”/.test(document.querySelector('#status').innerText)")
     desk.page.locator(".chip-word", has_text="purple").click()
     assert desk.viewer("viewer.state().selection.words") == [3]
+
+
+def test_a_picture_of_the_strip_has_its_own_list_canvas_and_texts(desk: Desk) -> None:
+    painted = "document.querySelector('.xv').xattnViewer.fields().then((told) => Object.keys(told))"
+    paint(desk, "fox", (0.75, 0.2))
+    desk.draw("draw-edits")
+    assert "paint_map" in desk.page.text_content(".copies-text")
+    desk.page.locator(".strip-one").last.click()
+    desk.page.wait_for_function(f"() => {painted}.then((words) => words.join() === '1')")
+    assert titles(desk) == ["fox"], "what changed it may be changed further"
+    desk.page.wait_for_function("() => !/paint_map/.test(document.querySelector('.copies-text').textContent)")
+    paint(desk, "purple", (0.2, 0.2))
+    assert titles(desk) == ["fox", "purple"], "a further stroke takes no other word's away"
+    desk.page.locator(".strip-one").first.click()
+    desk.page.wait_for_function("() => document.querySelectorAll('.edit').length === 1")
+    desk.page.wait_for_function("() => /paint_map/.test(document.querySelector('.copies-text').textContent)")
+
+    # a changed prompt is the picture's, too
+    desk.type("target", "a panda on purple")
+    desk.page.wait_for_selector(".pair.replaced")
+    desk.draw("draw-edits")
+    desk.page.locator(".strip-one").nth(1).click()
+    desk.page.wait_for_function("() => document.querySelector('#target textarea').value === 'a fox on purple'")
+    desk.page.locator(".strip-one").first.click()
+    desk.page.wait_for_function("() => document.querySelector('#target textarea').value === 'a panda on purple'")
+    desk.page.wait_for_timeout(800)
+    assert titles(desk) == ["Words keep their places", "Keep the layout", "fox"]

@@ -1,5 +1,5 @@
-// The list of edits. Value: {"edits": [{"doc", "title", "what", "unsaid", "color", "thumb", "blend", "steps"}], "error", "turn"}; fires "edited"
-// with {edits: [doc, …], turn}. An answer has that turn: without it, a list that is put back as it was would be no news.
+// The list of edits. Value: {"edits": [{"doc", "title", "what", "unsaid", "color", "thumb", "blend", "steps"}], "error", "turn",
+// "canvas"}; fires "edited" with {edits: [doc, …], turn}. An answer has that turn: without it, a list that is put back as it was would be no news.
 const make = (tag, cls, text) => {
   const node = document.createElement(tag);
   if (cls) node.className = cls;
@@ -177,7 +177,22 @@ const draw = () => {
     root.append(card);
   });
 };
+// What a list that stays for another picture paints and boxes goes onto that picture, once it is on the canvas.
+let canvas = null;
+const paint = (tries) => {
+  const viewer = document.querySelector(".xv")?.xattnViewer;
+  const { id, ready } = viewer?.state() ?? {};
+  if (!canvas || !tries) return;
+  if (!ready || id !== canvas.id) return setTimeout(() => paint(tries - 1), 50);
+  viewer.patch(canvas);
+  canvas = null;
+};
 const take = () => {
+  if (props.value?.canvas) {
+    const waits = canvas;
+    canvas = props.value.canvas;
+    if (!waits) paint(100);
+  }
   items = copy(props.value?.edits || []);
   if (items.length && items.length === 1) open.add(items[0].doc.id);
   draw();
