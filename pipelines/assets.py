@@ -7,7 +7,6 @@ path, so a picture's metadata cannot make anybody open a file. pictures.py makes
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import io
@@ -26,12 +25,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MEDIA = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+_READ = {**MEDIA, "MPO": MEDIA["JPEG"]}
+"""By Pillow's names: what it calls a JPEG that has more pictures behind the first, as many a phone's has."""
 MAX_SIDE = 8192
 MAX_FIELD = 256
 """Painted fields are at most so wide and high."""
 MAX_BYTES = 32 * 2**20
 WHOLE = "a picture that can be read whole"
 _MOST = f"a picture of at most {MAX_SIDE} by {MAX_SIDE} pixels"
+_MOST_SCANS = 100
+"""A JPEG of one pass has a scan or three, one that comes in passes about ten; each goes over the whole picture."""
+_SCAN = b"\xff\xda"
 INLINE_BYTES = 64 * 2**10
 """Up to this size the data travel inside a recipe's JSON."""
 _TURNED = (5, 6, 7, 8)
@@ -235,12 +239,14 @@ def _header(data: bytes) -> tuple[str, tuple[int, int]]:
 
     try:
         with Image.open(io.BytesIO(data), formats=tuple(MEDIA)) as image:  # reads the header only
-            media = MEDIA[str(image.format)]
+            media = _READ[str(image.format)]
             size = image.size[::-1] if orientation(image) in _TURNED else image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadValue("asset", "a picture of too many pixels", _MOST, "Make it smaller first") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise BadValue("asset", f"{len(data)} bytes", "a PNG, JPEG or WebP picture") from error
+    if media == MEDIA["JPEG"] and data.count(_SCAN) > _MOST_SCANS:
+        raise BadValue("asset", f"a JPEG of {data.count(_SCAN)} scans", f"of at most {_MOST_SCANS}", "Save it again")
     if max(size) > MAX_SIDE:
         raise BadValue("asset", "x".join(map(str, size)), _MOST, "Make it smaller first")
     return media, size
@@ -249,5 +255,5 @@ def _header(data: bytes) -> tuple[str, tuple[int, int]]:
 def _decoded(data: object) -> bytes:
     try:
         return base64.b64decode(checks.text("asset.data", data), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # letters beyond ASCII are no binascii.Error
         raise BadValue("asset.data", "text", "base64", f"It is not: {error}") from error

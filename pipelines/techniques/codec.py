@@ -56,8 +56,8 @@ def _edit(document: object, techniques: Sequence[type[Edit]]) -> Edit:
         raise BadValue("edits", document, 'objects such as {"kind": "reweight", "word": "fox", "scale": 2}')
     known = {technique.kind: technique for technique in techniques}
     kind = document["kind"]
-    if kind not in known:
-        raise UnknownName("kind of edit", kind, tuple(known))
+    if not isinstance(kind, str) or kind not in known:
+        raise UnknownName("kind of edit", str(kind)[:60], tuple(known))
     rest = {name: value for name, value in document.items() if name != "kind"}
     made: Edit = _made(known[kind], rest, str(kind))
     return made

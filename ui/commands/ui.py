@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from ipaddress import ip_address
 from typing import Annotated
 
 import typer
@@ -53,6 +54,11 @@ def ui(
     models = Models.in_folder(models_dir)
     early = Early(host, number)
     say(f"xattn is starting at {early.address}")
+    if credentials is None and not _own(host):
+        say(
+            "Anybody who reaches this machine can use the page: --host opens it, and nobody is asked for a password. "
+            "Add --auth NAME:PASSWORD, or leave --host out."
+        )
     with own_folder():  # before gradio is imported, which reads it then
         with without_collection(), without_stubs(tools=mcp):
             from ui.web.app import Serving, serve
@@ -60,6 +66,14 @@ def ui(
             from ui.web.studio import Studio
         studio = Studio(models, Limits())
         serve(studio, Serving(host, early.port, credentials, share, mcp), say, early=early)
+
+
+def _own(host: str) -> bool:
+    """Whether an address is this machine's own, which no other reaches."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def _credentials(auth: str | None) -> tuple[str, str] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from pipelines.attention_maps import AttentionMaps
@@ -18,6 +20,7 @@ from xattn.errors import BadValue, UnknownName, UnknownWord
 
 Json = dict[str, Any]
 AXES = ("none", "step", "layer", "head")
+CHANGES = ("prompt", "edits")
 
 
 class Calls:
@@ -39,11 +42,10 @@ class Calls:
         """Draw it again with edits."""
         studio, base = self._studio, self._recipe(recipe_json)
         given = _parsed(studio.limits.check_json("edits_json", edits_json))
-        prompt, listed = (given.get("prompt", ""), given.get("edits", [])) if isinstance(given, dict) else ("", given)
+        prompt, listed = _apart(given) if isinstance(given, dict) else ("", given)
         read = read_list(listed, studio.limits)
         target = studio.limits.check_text("prompt", prompt)
-        resolved = studio.models.get().resolve(base) if base.seed is None else base
-        return studio.draw(session, edited_recipe(resolved, target, read), cancel=cancel)
+        return studio.draw(session, edited_recipe(_seeded(base), target, read), cancel=cancel)
 
     def maps(self, run_id: object, words: object, axis: object) -> Json:
         """Where words looked: words, axis, labels along it, shape and values."""
@@ -65,6 +67,20 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadValue("edits_json", text[:60], "a list of edits as JSON", str(error)) from error
+
+
+def _seeded(base: Recipe) -> Recipe:
+    """With a seed, which what is made of it shares; not by a pipeline, as the recipe's model may not be loaded yet."""
+    theirs = None if base.source is None else base.source.seed
+    return base if base.seed is not None else replace(base, seed=secrets.randbelow(2**32) if theirs is None else theirs)
+
+
+def _apart(given: Json) -> tuple[object, object]:
+    """The prompt and the edits of an object that has both."""
+    for name in given:
+        if name not in CHANGES:
+            raise UnknownName("part of edits_json", name[:60], CHANGES)
+    return given.get("prompt", ""), given.get("edits", [])
 
 
 def _maps(run: Run, words: object, axis: str) -> Json:

@@ -7,14 +7,13 @@ off, orders, and takes away from.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.assets import Asset
 from pipelines.ledger import Ledger, Phrase, holds, phrase_parts
-from pipelines.techniques.edit import Edit
 from pipelines.recipe import Recipe
+from pipelines.techniques.edit import Edit
 from ui.web.limits import Limits
 from xattn.errors import BadValue
 
@@ -126,7 +125,7 @@ def field_asset(png: object, limits: Limits) -> Asset:
         )
     try:
         asset = Asset.from_bytes(base64.b64decode(png, validate=True))
-    except binascii.Error as error:
+    except ValueError as error:  # letters beyond ASCII are no binascii.Error
         raise BadValue("field", "text", "base64", str(error)) from error
     limits.check_field(asset)
     return asset
@@ -216,6 +215,7 @@ def remarked(edits: Sequence[Doc], before: Sequence[Doc]) -> list[Doc]:
     marked = {edit.get("id") for edit in before if UNSAID in edit and edit.get("id")}
     return [{**edit, UNSAID: True} if not _on(edit) and edit.get("id") in marked else edit for edit in edits]
 
+
 def named(edits: Sequence[Doc]) -> list[Doc]:
     """Edits from elsewhere with the ids by which this page finds its own: else a brush or a slider would put a second
     one beside each. Where several are alike the first has it.
@@ -256,7 +256,6 @@ def kept_of_first(edits: Sequence[Doc]) -> tuple[bool, bool, str]:
     return WORDS in ids, LAYOUT in ids, ", ".join(name_of(word) for word in blend.get("words", ()))
 
 
-
 def _put(edits: Sequence[Doc], made: Doc, *, keep: bool) -> list[Doc]:
     """The list with an edit in the place of the one of its id, at the end where there is none, or without it."""
     place = next((number for number, edit in enumerate(edits) if edit.get("id") == made["id"]), None)
@@ -281,12 +280,12 @@ def edited_recipe(base: Recipe, target: str, edits: Sequence[Doc]) -> Recipe:
 
 
 def _takes_source(edits: Sequence[Doc]) -> bool:
+    """Whether one of them wants the picture that this one starts from."""
     return any(edit.takes_source for edit in techniques_of(edits) if edit.enabled)
 
 
 def techniques_of(edits: Sequence[Doc]) -> tuple[Edit, ...]:
     """The edits themselves. Raises XattnError with a sentence."""
-    """Whether one of them wants the picture that this one starts from."""
     from pipelines.techniques import TECHNIQUES
     from pipelines.techniques.codec import read_edits
 

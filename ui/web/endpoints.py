@@ -19,6 +19,7 @@ from ui.web.calls import Calls, Json
 from ui.web.files import Files
 from ui.web.runs import Run
 from ui.web.studio import Drawing, Drawn, Happening, Studio, sentence
+from ui.web.telling import session_of
 from xattn.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def caller(request: gr.Request) -> str:
     Each of these would else be a session of its own: take places in line as if alone, and push out what tabs keep.
     """
     if request.session_hash and "/call/" not in str(request.url.path):
-        return str(request.session_hash)
+        return session_of(request)
     client = request.client
     return f"calls from {client.host if client is not None else 'nowhere'}"
 

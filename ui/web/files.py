@@ -21,7 +21,8 @@ from ui.web.limits import Limits
 GRADIO = "GRADIO_TEMP_DIR"
 """Where Gradio writes and what it serves files from; each page has a folder of its own there."""
 _PREFIX, _LOCK = "xattn-ui-", ".lock"
-_NEW = 60.0
+_NEW, _LOCKED = 60.0, 2.0
+"""Seconds: a folder may be so old and have no lock yet; a lock's file may be so old and not be held yet."""
 
 
 @contextlib.contextmanager
@@ -52,13 +53,19 @@ def _sweep(parent: Path) -> None:
     """Remove what pages left that were killed: nobody holds their lock any more."""
     for folder in parent.glob(f"{_PREFIX}*"):
         try:
-            # a new one may not have its lock yet
-            if folder.is_symlink() or time.time() - folder.stat().st_mtime < _NEW:
+            if folder.is_symlink() or not _settled(folder):
                 continue
             with FileLock(folder / _LOCK, timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
         except (OSError, Timeout):  # held, or somebody else's
             continue
+
+
+def _settled(folder: Path) -> bool:
+    """Whether it would be locked by now if anybody lived in it."""
+    lock = folder / _LOCK
+    made, wait = (lock, _LOCKED) if lock.exists() else (folder, _NEW)
+    return time.time() - made.stat().st_mtime >= wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import itertools
 import tempfile
 from collections.abc import Callable
@@ -21,8 +20,8 @@ from ui.outputs import slug
 from ui.web.begin import begin_view, here, painted_of, thumbnail
 from ui.web.begin_events import drawn_view
 from ui.web.copies import copies
-from ui.web.edits import kept_of_first, named
 from ui.web.edit_events import DROPPED
+from ui.web.edits import kept_of_first, named
 from ui.web.forms import Form, carried, model_of, without_adapters
 from ui.web.kept import PageStore
 from ui.web.page import Page
@@ -48,15 +47,15 @@ class KeepEvents:
         page, keep = self._page, self._page.keep
         fast: dict[str, Any] = {"queue": False, **QUIET}
         files = [keep.saver, page.status]
-        picked.then(self.follow, [page.run], [keep.copies], **fast)
         page.run.change(self.follow, [page.run], [keep.copies], **fast)
+        picked.then(self.follow, [page.run], [keep.copies], **fast)
         keep.download.click(self.download, [page.run, keep.form, keep.inside], files, **fast)
         keep.share.click(self.share, [page.run], files, **fast)
         keep.sheet.click(self.sheet, [page.run], files, **fast)
         settings = [*page.settings.all, page.model, page.base, page.carried, page.reset, page.lock]
         edit = page.edit
-        restored += [edit.keep_words, edit.keep_layout, edit.blend]
         restored = [keep.drop, page.status, edit.edits, edit.origin, edit.target]
+        restored += [edit.keep_words, edit.keep_layout, edit.blend]
         begun = [edit.picture, edit.begin, edit.mask, edit.masked, page.viewer]
         keep.drop.dropped(self.dropped, [page.model, page.run, edit.picture], [*settings, *restored, *begun], **fast)
 
@@ -159,8 +158,8 @@ class KeepEvents:
             ),
             edits,
             DROPPED if edits or recipe.source is not None else None,
-            *(kept_of_first(edits) if form.prompt != recipe.prompt else (gr.skip(), gr.skip(), "")),
             recipe.prompt,
+            *(kept_of_first(edits) if form.prompt != recipe.prompt else (gr.skip(), gr.skip(), "")),
             init,
             *begun,
             canvas,
@@ -190,7 +189,7 @@ def read_dropped(name: object, data: object, studio: Studio) -> Imported:
         raise BadValue("file", type(data).__name__, "a file's bytes as base64")
     try:
         raw = base64.b64decode(data, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # letters beyond ASCII are no binascii.Error
         raise BadValue("file", "text", "base64", str(error)) from error
     with tempfile.TemporaryDirectory(prefix="xattn-") as folder:
         path = Path(folder) / f"dropped{suffix}"

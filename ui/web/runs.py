@@ -104,6 +104,15 @@ class Runs:
             own.move_to_end(str(run_id))
             return own[str(run_id)]
 
+    def drop(self, run: Run) -> None:
+        """Keep it no more; where it is not kept, nothing."""
+        with self._lock:
+            session = self._owner.pop(run.id, None)
+            if session is not None:
+                self._sessions[session].pop(run.id)
+                if not self._sessions[session]:
+                    del self._sessions[session]
+
     def of(self, session: str) -> tuple[Run, ...]:
         """The session's runs, in the order in which they were last used."""
         with self._lock:

@@ -84,6 +84,7 @@ class Studio:
         self.models, self.limits = models, limits
         self.line, self.runs, self.files = Line(limits), Runs(limits), Files(limits)
         self._rate = _FIRST_GUESS
+        self._resolving = threading.Lock()
 
     def draw(
         self,
@@ -134,7 +135,8 @@ class Studio:
 
     def _recipes(self, pipe: Pipeline, recipe: Recipe, count: int) -> list[Recipe]:
         """Resolved and checked, one a picture. Raises XattnError."""
-        first = pipe.resolve(recipe)
+        with self._resolving:  # pictures are decoded, and many requests may come at once
+            first = pipe.resolve(recipe)
         self.limits.check_recipe(first, count)
         return [replace(first, seed=seed) for seed in seeds(first.seed, count)]
 
@@ -184,6 +186,9 @@ class Studio:
                     result.blends,
                 )
                 self.runs.add(session, run)
+                if ticket.cancel.is_set():  # meanwhile: the tab's pictures may have been forgotten before this one came
+                    self.runs.drop(run)
+                    raise Cancelled("Stopped.")
                 yield Drawn(run, number, len(recipes))
 
     def _learn(self, result: Result) -> None:

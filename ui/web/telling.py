@@ -25,8 +25,8 @@ Told = tuple[Any, ...]
 
 
 def session_of(request: gr.Request) -> str:
-    """Whose page it is: a random token of the browser's tab."""
-    return str(request.session_hash or "nobody")
+    """Whose page it is: a random token of the browser's tab, which no other name of a session can be (endpoints.py)."""
+    return f"tab {request.session_hash}" if request.session_hash else "nobody"
 
 
 def status(state: str, text: str, done: float = 0.0, detail: str = "") -> dict[str, Any]:

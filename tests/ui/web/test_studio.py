@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 from pipelines.recipe import Recipe
 from ui.web.limits import Limits
 from ui.web.models import Models
+from ui.web.runs import Run, Runs
+from ui.web.stored_maps import StoredMaps
 from ui.web.studio import Drawing, Drawn, Studio, Waiting, sentence
 from xattn.errors import BadValue, Cancelled
 
@@ -49,6 +53,46 @@ def test_a_generator_that_is_closed_ends_its_run_and_leaves_the_line(studio: Stu
     assert time.monotonic() - began < 30
     *_, last = studio.draw("bob", Recipe("a cat", num_inference_steps=2), model="tiny")
     assert isinstance(last, Drawn)
+
+
+def kept() -> int:
+    """How many pictures and maps are in memory."""
+    gc.collect()
+    return sum(type(one) in (Run, StoredMaps) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["while it is drawn", "when it is done, and nobody was told yet"])
+def test_of_a_run_whose_tab_was_closed_nothing_is_kept(studio: Studio, done: bool) -> None:
+    before = kept()
+    events = studio.draw("gone", Recipe("a fox", seed=1, num_inference_steps=4 if done else 400), model="tiny")
+    while not isinstance(next(events), Drawing):
+        pass
+    if done:
+        for thread in threading.enumerate():
+            if thread.name == "xattn-draw":
+                thread.join()
+    studio.leave("gone")
+    with pytest.raises(Cancelled):
+        list(events)
+    del events
+    assert studio.runs.of("gone") == ()
+    assert (studio.runs.nbytes("gone"), studio.files.nbytes("gone"), studio.line.draws("gone")) == (0, 0, False)
+    assert kept() == before
+
+
+def test_a_tab_that_is_closed_while_its_maps_are_put_away_keeps_nothing(studio: Studio) -> None:
+    class Late(Runs):
+        """The tab is closed between the last look at the button and the picture's being kept."""
+
+        def add(self, session: str, run: Run) -> None:
+            late.leave(session)
+            super().add(session, run)
+
+    late = Studio(studio.models, Limits())
+    late.runs = Late(late.limits)
+    with pytest.raises(Cancelled):
+        list(late.draw("gone", Recipe("a fox", seed=1), model="tiny"))
+    assert late.runs.of("gone") == ()
 
 
 def test_the_second_waits_for_the_first_and_is_told_so(studio: Studio) -> None:

@@ -12,6 +12,7 @@ const read = async (file) => {
   if (!file) return;
   if (file.size > LARGEST) {
     told = { text: `${file.name} has ${(file.size / 2 ** 20).toFixed(1)} MB; at most ${LARGEST / 2 ** 20} MB are read.`, notes: [] };
+    window.xattnTell?.(told.text); // dropped anywhere: where it was dropped nothing of Keep may be seen
     return draw();
   }
   const bytes = new Uint8Array(await file.arrayBuffer());
@@ -29,7 +30,7 @@ const draw = () => {
   input.setAttribute("aria-label", "A picture or recipe whose settings come back");
   input.addEventListener("change", () => read(input.files[0]));
   zone.htmlFor = "drop-file";
-  zone.append(make("b", "", "Drop a picture anywhere on this page"), make("span", "", "or click to choose one: its settings come back. Pictures of other web UIs do too."), input);
+  zone.append(make("b", "", "Drop a picture anywhere on this page"), make("span", "", "or click to choose one: its settings come back. Pictures of A1111 and its kin do too."), input);
   root.append(zone);
   if (value.text) root.append(make("p", "drop-text", value.text));
   if (value.notes?.length) {

@@ -65,6 +65,17 @@
     // where fingers type, the keyboard would open over the page
     if (!stay || matchMedia("(pointer: coarse)").matches) had === document.body ? area.blur() : had?.focus({ preventScroll: true });
   };
+  // Where the server is gone no step comes any more, and nothing would say so. Gradio looks for it, and loads the page again
+  // once it is there; the prompt comes along (early.js)
+  setInterval(async () => {
+    if (!busy()) return;
+    const there = await fetch("gradio_api/app_id", { cache: "no-store" }).then((told) => told.ok, () => false);
+    if (!there && busy()) window.xattnFailed("xattn does not answer any more, and what it was drawing is lost. Start it again: this page then comes back by itself.");
+  }, 3000);
+  addEventListener("pagehide", () => {
+    const typed = document.querySelector("#prompt textarea")?.value;
+    if (typed) sessionStorage.setItem("xattn-typed", typed);
+  });
   const kept = localStorage.getItem("xattn-theme");
   if (kept) document.body.classList.toggle("dark", kept === "dark");
   document.addEventListener("click", (event) => {

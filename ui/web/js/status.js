@@ -34,6 +34,11 @@ window.xattnTell = (text) => {
   hold(text, false);
   draw();
 };
+window.xattnFailed = (text) => { // no server is there to say so
+  held = null;
+  props.value = { state: "failed", text, done: 0 };
+  draw();
+};
 watch("value", () => {
   const value = props.value || { state: "idle", text: "" };
   if (value.state === "failed" && (held?.refused || busy(root.dataset.state))) hold(value.text, true);
