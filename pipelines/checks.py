@@ -30,6 +30,12 @@ def shown(value: object) -> object:
     return value
 
 
+def flag(parameter: str, value: object) -> None:
+    """Raise BadValue for what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise BadValue(parameter, value, "True or False")
+
+
 def whole(parameter: str, value: object, low: int, high: int, remedy: str = "") -> int:
     """`value` as an int from `low` to `high`, both allowed. Raises BadValue; True and 3.0 are no whole numbers."""
     # bool is an int in Python, but nobody means seed=True

@@ -145,7 +145,7 @@ def _check_words(flag: str, words: Sequence[Phrase], ledgers: Sequence[Ledger], 
     for word in words:
         if not any(_has(ledger, word) for ledger in ledgers):
             said = word if isinstance(word, str) else f"{word[0]}:{word[1]}"
-            raise UnknownName(f"word for {flag} {where},", said, known)
+            raise UnknownName(f"word {where} for {flag}:", said, known)
 
 
 def _has(ledger: Ledger, word: Phrase) -> bool:

@@ -22,7 +22,6 @@ from pipelines.ledger import Ledger, Phrase, holds, phrase_parts
 from pipelines.techniques import published
 from pipelines.techniques.descent import ONCE, Columns, Descent, Patience, Read
 from pipelines.techniques.edit import check_word, coarse
-from pipelines.techniques.replace import check_flag
 from pipelines.techniques.window import Window
 from xattn.errors import BadValue
 from xattn.sites import AttentionSite
@@ -95,7 +94,7 @@ class AttendAndExcite(Descent):
         if self.refine is not None:
             self._set("refine", _checked(f"{self.kind}.refine", self.refine))
         self._set("iterations", checks.whole(f"{self.kind}.iterations", self.iterations, 0, 1000))
-        check_flag(f"{self.kind}.published", self.published)
+        checks.flag(f"{self.kind}.published", self.published)
         self._check_rows()
 
     @property

@@ -72,8 +72,7 @@ class Edit:
 
     def __post_init__(self) -> None:
         checks.text(f"{self.kind}.id", self.id)
-        if not isinstance(self.enabled, bool):
-            raise BadValue(f"{self.kind}.enabled", self.enabled, "True or False")
+        checks.flag(f"{self.kind}.enabled", self.enabled)
         if not isinstance(self.window, Window):
             raise BadValue(f"{self.kind}.window", self.window, "a Window")
         self.check()

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from pipelines import checks
 from pipelines.techniques import published
 from pipelines.techniques.edit import Edit
-from pipelines.techniques.replace import check_flag
 from pipelines.techniques.window import Window
 from xattn.errors import BadValue
 from xattn.sites import AttentionSite
@@ -39,7 +39,7 @@ class Inject(Edit):
 
     def check(self) -> None:
         """See `Edit.check`."""
-        check_flag("inject.published", self.published)
+        checks.flag("inject.published", self.published)
 
     def at(self, site: AttentionSite) -> bool:
         """See `Edit.at`."""

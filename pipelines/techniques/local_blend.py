@@ -17,7 +17,6 @@ from pipelines import checks
 from pipelines.ledger import Phrase
 from pipelines.techniques import published
 from pipelines.techniques.edit import Edit, Live, check_word
-from pipelines.techniques.replace import check_flag
 from pipelines.techniques.values import Shape, WordMap, check_shape
 from pipelines.techniques.window import Window
 from xattn.errors import BadValue
@@ -62,7 +61,7 @@ class LocalBlend(Edit):
         self._set("threshold", checks.number("local_blend.threshold", self.threshold, 0.0, 1.0))
         if self.mask is not None:
             check_shape("local_blend.mask", self.mask)
-        check_flag("local_blend.published", self.published)
+        checks.flag("local_blend.published", self.published)
         if not (self.words or self.source_words or self.mask is not None):
             raise BadValue("local_blend.words", (), "given, unless there is a mask", 'Try words=("dog",)')
 

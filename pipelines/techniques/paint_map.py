@@ -94,8 +94,7 @@ class PaintMap(Edit):
         if self.op != "gain" and self.outside != 1.0:
             raise BadValue("paint_map.op", self.op, '"gain" where outside is given')
         check_reach("reach of paint_map", self.reach)
-        if not isinstance(self.relative, bool):
-            raise BadValue("paint_map.relative", self.relative, "True or False")
+        checks.flag("paint_map.relative", self.relative)
         if not self.relative and self.op not in ("set", "add"):
             raise BadValue("paint_map.relative", False, f'left out for "{self.op}", which paints no mass of its own')
 

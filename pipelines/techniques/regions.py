@@ -76,8 +76,7 @@ class Regions(Edit):
             raise BadValue("regions.regions", regions, f"a tuple of 1 to {MOST} Region(prompt, field)")
         if self.base is not None:
             checks.text("regions.base", self.base, remedy="Leave it out for the picture's own prompt")
-        if not isinstance(self.hard, bool):
-            raise BadValue("regions.hard", self.hard, "True or False")
+        checks.flag("regions.hard", self.hard)
 
     @property
     def moves(self) -> bool:

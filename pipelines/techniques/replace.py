@@ -10,27 +10,18 @@ becomes M·V.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pipelines.techniques import published
-from pipelines.techniques.alignment import Pairs, check_pairs
-from pipelines.techniques.edit import Edit
-from pipelines.techniques.window import Window
-from pipelines.techniques.word_steps import Opens, WordSteps, any_open, check_word_steps, open_now
-from xattn.errors import BadValue
+from pipelines.techniques.from_source import FromSource
 
 if TYPE_CHECKING:
-    from pipelines.techniques.here import Here
-    from xattn.parts import Part
-
-CROSS = Window(steps=(0.0, 0.8))
-"""The paper's share of the steps for cross-attention."""
+    from pipelines.techniques.alignment import Alignment, Shares
 
 
 @dataclass(frozen=True, slots=True)
-class Replace(Edit):
+class Replace(FromSource):
     """Every word's map is that of the source's word in its place; words that the source has nothing for keep theirs.
 
     pairs: words or phrases that stand for each other, where the automatic alignment (`pipe.alignment`) errs
@@ -40,51 +31,9 @@ class Replace(Edit):
     """
 
     kind: ClassVar[str] = "replace"
-    wants_source: ClassVar[bool] = True
 
-    pairs: Pairs = ()
-    published: bool = False
-    word_steps: WordSteps = ()
-    window: Window = field(default=CROSS, kw_only=True)
-
-    def check(self) -> None:
-        """See `Edit.check`."""
-        check_mapper(self.kind, self.pairs, self.published)
-        self._set("word_steps", check_word_steps(f"{self.kind}.word_steps", self.word_steps))
-
-    @property
-    def moves(self) -> bool:
-        """See `Edit.moves`."""
-        return bool(self.word_steps)
-
-    def opens(self, index: int, steps: int) -> bool:
-        """See `Edit.opens`."""
-        return any_open(self.window, self.word_steps, self._opens, index, steps)
-
-    @property
-    def _opens(self) -> Opens:
-        return published.cross_opens if self.published else Window.open
-
-    def lower(self, here: Here) -> Sequence[Part]:
-        """See `Edit.lower`."""
-        alignment = here.alignment(self.pairs)
+    def shares(self, alignment: Alignment) -> Shares:
+        """See `FromSource.shares`."""
         if self.published:
-            published.check_short(self.kind, alignment.source, alignment.target)
-            shares = published.replacement(alignment.source, alignment.target)
-        else:
-            shares = alignment.shares("kept", "replaced", "paired")
-        return (here.from_source(open_now(shares, self.window, self.word_steps, self._opens, here)),)
-
-
-def check_mapper(kind: str, pairs: object, published: object) -> None:
-    """Raise BadValue for pairs and a preset that cannot be."""
-    check_pairs(f"{kind}.pairs", pairs)
-    check_flag(f"{kind}.published", published)
-    if published and pairs:
-        raise BadValue(f"{kind}.pairs", pairs, "left out with published=True, whose code aligns by itself")
-
-
-def check_flag(parameter: str, value: object) -> None:
-    """Raise BadValue for what is neither True nor False."""
-    if not isinstance(value, bool):
-        raise BadValue(parameter, value, "True or False")
+            return published.replacement(alignment.source, alignment.target)
+        return alignment.shares("kept", "replaced", "paired")

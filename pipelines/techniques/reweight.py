@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pipelines import checks
 from pipelines.ledger import Phrase
 from pipelines.techniques import published
 from pipelines.techniques.alignment import Link
 from pipelines.techniques.edit import Edit, check_word
-from pipelines.techniques.replace import check_flag
 from pipelines.techniques.values import Strength, check_strength
 from pipelines.techniques.window import Window
 from xattn.errors import BadValue, UnknownName
@@ -48,7 +48,7 @@ class Reweight(Edit):
         self._set("scale", check_strength("reweight.scale", self.scale, -10.0, 10.0, "1 changes nothing"))
         if self.of not in ("own", "source"):
             raise UnknownName("reweight.of", self.of, ("own", "source"))
-        check_flag("reweight.published", self.published)
+        checks.flag("reweight.published", self.published)
         if self.published and self.of == "own":
             raise BadValue("reweight.of", self.of, '"source" with published=True, whose code scales the source\'s maps')
 

@@ -139,12 +139,12 @@ def test_a_picture_that_was_edited_is_no_source_and_the_remedy_is_one(xattn: Xat
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--blend", "foks"), 'There is no word for --blend in source or target, "foks". Known: a, fox, dog.'),
-        (("--reweight", "fox=2"), 'There is no word for --reweight in any target, "fox". Known: a, dog.'),
+        (("--blend", "foks"), 'There is no word in source or target for --blend: "foks". Known: a, fox, dog.'),
+        (("--reweight", "fox=2"), 'There is no word in any target for --reweight: "fox". Known: a, dog.'),
         (("--blend", "fox:2"), '"fox:2"'),
         (("--reweight", "dog"), "red=1.6"),
         (("--reweight", "dog=much"), "a number such as"),
-        (("--cross-words", "fox=0.5"), 'There is no word for --cross-words in any target, "fox". Known: a, dog.'),
+        (("--cross-words", "fox=0.5"), 'There is no word in any target for --cross-words: "fox". Known: a, dog.'),
         (("--cross-words", "dog=2"), "--cross-words"),
         (("--cross-words", "dog"), "fox=0.3"),
         (("--pairs", "cat=dog"), 'The source\'s prompt has no word "cat". Its words are: a, fox.'),
