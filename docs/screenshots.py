@@ -1,9 +1,9 @@
 """Screenshots of the web page in every state, both themes, wide and narrow, and the animation of painting a word.
 
-    python docs/screenshots.py [--out out/screenshots] [--docs]
+    python docs/screenshots.py [--out out/screenshots] [--sizes wide narrow] [--parts see edit] [--docs]
 
-Needs the extra `dev` and the system's Chromium. With --docs the pictures of README and docs/ui.md are made anew, with a
-seed of their own, and the animation.
+Needs the extra `dev` and the system's Chromium. screenshots_tour.py has the states. With --docs the pictures of README
+and docs/ui.md are made anew, with a seed of their own, and the animation.
 """
 
 from __future__ import annotations
@@ -15,25 +15,23 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+from screenshots_tour import SIZES, THEMES, Tour, beginning, editing, keeping, making, more, seeing
+
+from ui.web.app import Serving, start
+from ui.web.early import Early
+from ui.web.limits import Limits
+from ui.web.models import Models
+from ui.web.studio import Studio
 
 IMAGES = Path(__file__).parent / "images"
-SIZES = {"wide": (1366, 900), "narrow": (390, 844)}
-PATIENCE = 300_000
-STROKES = (0.16, 0.23, 0.30)
-"""Where the brush goes down the picture, as fractions across."""
-LANE = """() => {
-  const viewer = document.querySelector(".xv").xattnViewer;
-  viewer.mode("look");
-  viewer.select({ step: 12, layers: ["mid_block.attentions.0.transformer_blocks.0.attn2"], head: 1 });
-}"""
-"""One step, layer and head, whose scores are shown."""
+PARTS = ("start", "make", "see", "edit", "begin", "keep", "more")
 
 
 @contextmanager
@@ -57,148 +55,66 @@ def served() -> Iterator[str]:
         process.communicate(timeout=60)
 
 
-class Tour:
-    """One tab, going through every state; `shot` keeps what it sees."""
-
-    def __init__(self, page: Page, folder: Path, name: str) -> None:
-        self.page, self._folder, self._name = page, folder, name
-
-    def shot(self, state: str, *, whole: bool = True) -> None:
-        """A PNG of the page."""
-        if not whole:
-            self.page.evaluate("scrollTo(0, 0)")
-        self.page.wait_for_timeout(250)
-        self.page.screenshot(path=self._folder / f"{state}-{self._name}.png", full_page=whole)
-
-    def draw(self, button: str = "#draw") -> None:
-        """Press it, and wait for one more picture."""
-        before = self.page.locator(".strip-one").count()
-        self.page.click(button)
-        grown = "before => document.querySelectorAll('.strip-one').length > before"
-        self.page.wait_for_function(grown, arg=before, timeout=PATIENCE)
-        self.page.wait_for_timeout(900)
-
-    def place(self, x: float, y: float) -> tuple[float, float]:
-        """A place of the picture in the window's pixels."""
-        frame = self.page.locator(".xv-frame").first
-        if self._name != "docs":  # there all fits, and nothing should jump
-            frame.scroll_into_view_if_needed()
-        box: Any = frame.bounding_box()
-        return box["x"] + x * box["width"], box["y"] + y * box["height"]
-
-    def area(self, name: str) -> None:
-        """Go to an area."""
-        self.page.click(f".area-tab[data-area={name}]")
-
-    def form(self, prompt: str, seed: str) -> None:
-        """Fill it in."""
-        self.page.fill("#prompt textarea", prompt)
-        self.page.locator("#seed textarea, #seed input").first.fill(seed)
-        self.page.check("#lock input")
-
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """From one place of the picture to another."""
-        self.page.mouse.move(*self.place(*start))
-        self.page.mouse.down()
-        self.page.mouse.move(*self.place(*end), steps=6)
-        self.page.mouse.up()
-        self.page.wait_for_timeout(200)
-
-    def brush(self, *, watch: Any = None) -> None:
-        """Paint fox on the left; `watch` is called as the brush goes."""
-        self.area("edit")
-        self.page.locator(".weight", has_text="fox").locator(".weight-paint").click()
-        self.page.wait_for_timeout(400)
-        for across in STROKES:
-            self.page.mouse.move(*self.place(across, 0.2))
-            self.page.mouse.down()
-            for part in range(1, 9):
-                self.page.mouse.move(*self.place(across, 0.2 + 0.08 * part))
-                if watch is not None and part % 2 == 0:
-                    watch()
-            self.page.mouse.up()
-        self.page.wait_for_selector(".edit")
+def starting(browser: Browser, folder: Path, looks: Sequence[tuple[str, str]], states: str) -> None:
+    """What is met before the page can be used: its look, a model that loads, or cannot be, and who asks a name."""
+    early = Early("127.0.0.1", None)
+    here = Tour(browser.new_page(), folder, looks, states)
+    here.page.goto(early.address)
+    here.page.fill("textarea", "a fox on")
+    here.shot("01-early")
+    early.close()
+    with tempfile.TemporaryDirectory() as broken:
+        (Path(broken) / "broken").mkdir()
+        failing = Models({"broken": Path(broken) / "broken"}, default="broken")
+        for state, models, auth in (
+            ("02-loading", Models(), None),
+            ("03-no-model", failing, None),
+            ("04-login", Models(), ("ann", "long-and-secret")),
+        ):
+            blocks, address, _ = start(Studio(models, Limits()), Serving(auth=auth))
+            if models is failing:
+                models.load_soon().join()
+            here.page.goto(address)
+            here.page.wait_for_selector("#prompt textarea" if auth is None else "input[type=password]")
+            here.page.wait_for_timeout(1500)
+            here.shot(state)
+            blocks.close(verbose=False)
+    here.page.close()
 
 
-def tour(browser: Browser, address: str, folder: Path, theme: str, size: str) -> None:
+def tour(
+    browser: Browser, address: str, folder: Path, looks: Sequence[tuple[str, str]], states: str, parts: Sequence[str]
+) -> None:
     """Every state once."""
-    width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(address)
-    page.wait_for_selector(".word.object")
-    here = Tour(page, folder, f"{theme}-{size}")
-    here.shot("1-start")
-    here.form("a fx on (purple:1.3)", "43")
-    page.wait_for_selector(".chip.unknown")
-    here.shot("2-unknown", whole=False)
-    here.form("a fox on purple", "19")
-    page.click("#draw")
-    page.wait_for_selector("[data-state=drawing]")
-    page.wait_for_timeout(700)
-    here.shot("3-drawing", whole=False)
-    page.wait_for_selector(".strip-one")
-    page.wait_for_timeout(900)
-    here.area("see")
-    page.mouse.click(*here.place(0.45, 0.45))
-    page.wait_for_timeout(500)
-    here.shot("4-see")
-    page.evaluate(LANE)
-    page.wait_for_timeout(300)
-    page.locator(".xv-toggle", has_text="Begin and end").click()
-    page.mouse.click(*here.place(0.5, 0.5))
-    page.wait_for_timeout(500)
-    here.shot("4-see-one-head")
-    page.evaluate("document.querySelector('.xv').xattnViewer.select({ step: null, layers: null, head: null })")
-    page.evaluate("document.querySelector('.xv').xattnViewer.mode('words')")
-    here.shot("5-words")
-    here.brush()
-    here.shot("6-paint")
-    here.draw("#draw-edits")
-    here.shot("7-compare")
-    page.locator("#target textarea, #target input").first.fill("a panda on purple")
-    page.wait_for_selector(".pair.replaced")
-    here.shot("8-replace")
-    page.locator("#blend textarea, #blend input").first.fill("panda")
-    page.wait_for_selector(".edit:has-text('Change only where')")
-    here.draw("#draw-edits")
-    page.locator(".edit-veil").click()
-    here.shot("8-blend")
-    page.click("#clear-edits")
-    page.evaluate("document.querySelector('.xv').xattnViewer.mode('regions')")
-    here.drag((0.05, 0.2), (0.45, 0.8))
-    page.locator(".xv-regions input").last.fill("a panda on purple")
-    page.keyboard.press("Tab")
-    here.drag((0.55, 0.2), (0.95, 0.8))
-    page.locator(".xv-regions input").last.fill("a fox on purple")
-    page.keyboard.press("Tab")
-    page.wait_for_selector(".edit")
-    here.shot("8-regions")
-    page.click("#clear-edits")
-    page.click("#begin-with > button, #begin-with .label-wrap")
-    page.locator(".begin-button", has_text="Use the shown one").click()
-    page.wait_for_selector(".begin-picture")
-    here.shot("8-begin")
-    page.locator(".begin-button", has_text="Remove").click()
-    here.area("keep")
-    here.shot("9-keep")
-    here.area("make")
-    page.fill("#prompt textarea", "")
-    page.click("#draw")
-    page.wait_for_selector("[data-state=failed]")
-    here.shot("10-mistake", whole=False)
-    context.close()
+    if "start" in parts:
+        starting(browser, folder, looks, states)
+    here = Tour(browser.new_page(), folder, looks, states)
+    here.open(address)
+    if "make" in parts:
+        making(here, browser, address)
+    if {"see", "edit", "begin", "keep"} & {*parts}:
+        seeing(here)
+    if "edit" in parts:
+        editing(here)
+    if "begin" in parts:
+        here.area("edit")
+        beginning(here)
+    if "keep" in parts:
+        keeping(here, browser, folder)
+    here.page.close()
+    if "more" in parts:
+        here = Tour(browser.new_page(), folder, looks, states)
+        here.open(address)
+        more(here)
+        here.page.close()
 
 
 def for_docs(browser: Browser, address: str) -> None:
     """The pictures of the docs, and the animation (WebP, under 3 MB)."""
     context = browser.new_context(viewport={"width": 1440, "height": 1080}, color_scheme="light")
     page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(address)
-    page.wait_for_selector(".word.object")
-    here = Tour(page, IMAGES, "docs")
+    here = Tour(page, IMAGES, ())
+    here.open(address)
     here.form("a fox on purple", "19")
     here.draw()
     here.area("see")
@@ -245,7 +161,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/screenshots"))
     parser.add_argument("--docs", action="store_true", help="make the pictures of the docs instead")
-    parser.add_argument("--only", choices=[f"{theme}-{size}" for theme in ("light", "dark") for size in SIZES])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["wide", "narrow"])
+    parser.add_argument("--themes", nargs="+", choices=THEMES, default=THEMES)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="of the tour; all unless given")
+    parser.add_argument("--states", default="", help="a pattern: pictures of these states alone, such as 2[0-3]")
     parser.add_argument("--at", help="the address of a page that is served already")
     asked = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -266,11 +185,9 @@ def _make(browser: Browser, address: str, asked: argparse.Namespace) -> None:
     if asked.docs:
         for_docs(browser, address)
         return
-    for theme in ("light", "dark"):
-        for size in SIZES:
-            if asked.only in (None, f"{theme}-{size}"):
-                tour(browser, address, asked.out, theme, size)
-                sys.stdout.write(f"{theme}, {size}: {asked.out}\n")
+    looks = [(theme, size) for theme in asked.themes for size in asked.sizes]
+    tour(browser, address, asked.out, looks, asked.states, asked.parts)
+    sys.stdout.write(f"{asked.out}\n")
 
 
 if __name__ == "__main__":

@@ -11,32 +11,31 @@ from collections.abc import Sequence
 
 from pipelines.ledger import Phrase, phrase_parts, word_key
 
-# Twelve hues that stay apart for most kinds of colour vision, light enough to be seen on dark, dark enough on light.
+# Ten hues, any two at least .117 apart in OKLab, each 3:1 and more on light and on dark panels; neighbours farthest.
 PALETTE = (
-    "#e8590c",
-    "#1c7ed6",
-    "#2b8a3e",
-    "#c2255c",
-    "#9c7a00",
-    "#6741d9",
-    "#0b8599",
-    "#e03131",
-    "#5c940d",
-    "#ae3ec9",
-    "#3b5bdb",
-    "#a5572b",
+    "#a97cde",
+    "#dc6a08",
+    "#2090e8",
+    "#cc183c",
+    "#46a24e",
+    "#b820ac",
+    "#008478",
+    "#8042ea",
+    "#e85a9c",
+    "#948000",
 )
 
 
 def word_colors(words: Sequence[Phrase]) -> tuple[str, ...]:
     """A colour for each word, along the sequence; equal words (a second "cat") have equal ones."""
     taken: dict[str, int] = {}
+    worn = [0] * len(PALETTE)
     for word in words:
         key = word_key(phrase_parts(word)[0])
         if key not in taken:
-            used = set(taken.values()) if len(taken) < len(PALETTE) else set()
             place = zlib.crc32(key.encode()) % len(PALETTE)
-            while place in used:
+            while worn[place] > min(worn):  # a second time only where all are worn
                 place = (place + 1) % len(PALETTE)
             taken[key] = place
+            worn[place] += 1
     return tuple(PALETTE[taken[word_key(phrase_parts(word)[0])]] for word in words)

@@ -101,7 +101,8 @@ class MakeEvents:
         self._studio.models.page_is_there()
         pipe = self._studio.models.loaded
         if pipe is None:
-            return {"text": self._studio.models.notice}, gr.skip(), gr.skip(), gr.skip()
+            models = self._studio.models
+            return {"text": models.notice, "failed": models.failed}, gr.skip(), gr.skip(), gr.skip()
         words = vocabulary_view(pipe.model.vocabulary)
         return {"text": ""}, words, {"ready": pipe.model.ref.name}, gr.Timer(active=False)
 

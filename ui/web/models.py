@@ -92,6 +92,11 @@ class Models:
             return ""
         return self._failed or f"Loading {self.default} …"
 
+    @property
+    def failed(self) -> bool:
+        """Whether the notice says why the model could not be loaded."""
+        return self._loaded is None and self._failed != ""
+
     def load_soon(self, *, patience: float = 0) -> threading.Thread:
         """Load the default model on a thread of its own, so that the first page need not wait.
 

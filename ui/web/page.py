@@ -99,6 +99,7 @@ def build_page(studio: Studio) -> Page:
         with gr.Column(elem_id="areas"):
             Part("areas", [[*area, area[0] in LATER] for area in AREAS], elem_id="area-tabs")
             with gr.Column(elem_id="area-make", elem_classes="area"):
+                gr.Examples([[text] for text in examples(models)], [prompt], label="Try", elem_id="examples")
                 words = Part("words", None)
                 settings, lock, dice, count, model, carried, reset = _make_area(prompt, models, limits)
             with gr.Column(elem_id="area-see", elem_classes="area"):
@@ -154,10 +155,9 @@ def _make_area(
             )
         with gr.Row(elem_classes="tight"):
             upscale = gr.Slider(1, 4, value=1, step=0.25, label="Enlarge by", elem_id="upscale", min_width=150)
-            denoise = gr.Slider(0, 1, value=0.6, step=0.05, label="and draw anew", elem_id="denoise", min_width=150)
+            denoise = gr.Slider(0, 1, value=0.6, step=0.05, label="Drawn anew by", elem_id="denoise", min_width=150)
         carried = Part("carried", {"fields": []})
         reset = gr.Button("Drop these settings", elem_id="reset", size="sm", visible=False)
-    gr.Examples([[text] for text in examples(models)], [prompt], label="Examples", elem_id="examples")
     strength = gr.Slider(0, 1, value=0.8, step=0.05, label="How much is drawn anew", elem_id="strength", render=False)
     settings = Settings(
         prompt, negative, seed, steps, guidance, scheduler, width, height, variation_seed, variation, upscale, denoise,

@@ -37,6 +37,21 @@ SIGNAL = gr.themes.Color(
 )
 
 
+# The page that asks who comes has the theme, but not css/.
+_LOGIN = """
+.wrap:has(> .column input[type=password]) { background: none; padding: 12vh 12px 0; }
+.wrap > .column:has(input[type=password]) { gap: 14px; min-width: 0 !important; width: 100%; max-width: 380px;
+  padding: 22px; border: 1px solid var(--border-color-primary); border-radius: 12px;
+  background: var(--background-fill-primary); box-shadow: 0 1px 2px #171c2b14, 0 8px 24px #171c2b0d; }
+.column:has(input[type=password]) > h2 { margin: 0; font-size: 18px; }
+.column > .form:has(input[type=password]) { gap: 14px; border: 0; background: none; box-shadow: none; }
+.form:has(input[type=password]) span[data-testid=block-info] { display: inline-block; margin-bottom: 4px; }
+.form:has(input[type=password]) span[data-testid=block-info]::first-letter { text-transform: uppercase; }
+.form:has(input[type=password]) input { border: 1px solid var(--input-border-color); border-radius: 7px;
+  padding: 9px 11px; font-size: 16px; }
+"""
+
+
 def theme() -> gr.themes.Base:
     """Gradio's variables set to ours; fonts are Gradio's own files, so that no other host is asked."""
     made = gr.themes.Base(
@@ -50,6 +65,7 @@ def theme() -> gr.themes.Base:
         font=(LocalFont("IBM Plex Sans", weights=(400, 700)), "ui-sans-serif", "system-ui", "sans-serif"),
         font_mono=(LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"),
     )
+    made.custom_css = _LOGIN
     return made.set(
         body_background_fill="#eceff5",
         body_background_fill_dark="#0e121d",
@@ -77,17 +93,19 @@ def theme() -> gr.themes.Base:
         block_title_text_color="#3a4359",
         block_title_text_color_dark="#c3cadb",
         block_title_text_weight="600",
-        block_title_text_size="*text_sm",
+        block_title_text_size="13px",
         block_info_text_color="#55607a",
         block_info_text_color_dark="#9aa5bd",
         border_color_primary="#d3d8e4",
         border_color_primary_dark="#2c3449",
         input_background_fill="#ffffff",
         input_background_fill_dark="#0e121d",
-        input_border_color="#b3bbcd",
-        input_border_color_dark="#3c465f",
+        input_border_color="#7d88a1",
+        input_border_color_dark="#626d87",
         input_border_color_focus="#5a5ff5",
         input_border_color_focus_dark="#9fa9ff",
+        input_placeholder_color="#667089",
+        input_placeholder_color_dark="#8590a8",
         input_shadow="none",
         input_shadow_focus="0 0 0 3px #5a5ff533",
         input_shadow_focus_dark="0 0 0 3px #9fa9ff44",

@@ -118,7 +118,7 @@ class Desk:
 
     def said(self) -> str:
         """What the status line says."""
-        return str(self.page.inner_text("#status"))
+        return str(self.page.text_content("#status"))
 
     def viewer(self, code: str) -> Any:
         """JavaScript with `viewer` in reach."""

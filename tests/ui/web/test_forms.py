@@ -6,12 +6,15 @@ import base64
 import io
 import itertools
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from pipelines.recipe import Recipe
@@ -94,6 +97,37 @@ def test_a_word_has_one_colour_and_no_other_word_has_it(words: list[str]) -> Non
 def test_a_words_colour_stays_while_the_prompt_is_edited() -> None:
     assert word_colors(["fox"])[0] == word_colors(["a", "fox", "on"])[1] == word_colors([("fox", 2)])[0]
     assert len(set(PALETTE)) == len(PALETTE)
+
+
+def test_colours_of_words_are_told_apart_and_seen_on_light_and_dark() -> None:
+    places = [_oklab(color) for color in PALETTE]
+    for one, other in itertools.combinations(places, 2):
+        assert np.linalg.norm(one - other) > 0.11
+    for panel in ("#fbfcfe", "#171c2b"):
+        for color in PALETTE:
+            dark, light = sorted((_luminance(panel), _luminance(color)))
+            assert (light + 0.05) / (dark + 0.05) >= 3, "WCAG 1.4.11, for what is no text"
+
+
+def test_a_long_prompts_words_share_colours_evenly() -> None:
+    words = [f"w{number}" for number in range(2 * len(PALETTE))]
+    assert Counter(word_colors(words)) == dict.fromkeys(PALETTE, 2)
+
+
+def _linear(color: str) -> NDArray[np.float64]:
+    encoded = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+def _luminance(color: str) -> float:
+    return float(_linear(color) @ (0.2126, 0.7152, 0.0722))
+
+
+def _oklab(color: str) -> NDArray[np.float64]:
+    """Ottosson 2020, a perceptual space: distances are as they look."""
+    cones = ((0.4122, 0.5363, 0.0514), (0.2119, 0.6807, 0.1074), (0.0883, 0.2817, 0.63))
+    lab = ((0.2105, 0.7936, -0.0041), (1.978, -2.4286, 0.4506), (0.0259, 0.7828, -0.8087))
+    return np.array(lab) @ np.cbrt(np.array(cones) @ _linear(color))
 
 
 def test_limits_are_sentences() -> None:

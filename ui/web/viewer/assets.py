@@ -46,6 +46,12 @@ def page_style() -> str:
 
 
 @cache
+def mark() -> str:
+    """The mark of the app, as SVG."""
+    return files("ui.web").joinpath("mark.svg").read_text(encoding="utf-8")
+
+
+@cache
 def newest() -> str:
     """`newestOf`, through which everything that fires an event in Gradio does so."""
     return _read("js", "newest.js")

@@ -6,7 +6,7 @@ import html
 import json
 from collections.abc import Mapping
 
-from ui.web.viewer.assets import page_style, script, style
+from ui.web.viewer.assets import mark, page_style, script, style
 from ui.web.viewer.data import Block
 from ui.web.viewer.view import View
 from xattn.errors import BadValue
@@ -30,6 +30,7 @@ script-src 'unsafe-inline'">
 <script>document.body.classList.toggle("dark", matchMedia("(prefers-color-scheme: dark)").matches);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (e) => document.body.classList.toggle("dark", \
 e.matches));</script>
+<header>{mark}<b>xattn</b><span>where words look</span></header>
 <main><div id="xattn-viewer"></div>
 <noscript><p>This page shows where words look in a picture; it needs JavaScript, and no network.</p></noscript></main>
 <footer>{about}{recipe}</footer>
@@ -57,6 +58,7 @@ def page(view: View, *, title: str, about: Mapping[str, str] | None = None, reci
     text = _PAGE.format(
         title=html.escape(title),
         style=style() + page_style(),
+        mark=mark(),
         about=f"<dl>{lines}</dl>" if lines else "",
         recipe=f"<details><summary>Recipe</summary><pre>{html.escape(recipe)}</pre></details>" if recipe else "",
         view=_for_script(json.dumps(view.to_json(compress=True), ensure_ascii=False, separators=(",", ":"))),
