@@ -214,8 +214,7 @@ class Recipe:
         edits: object = self.edits
         if not (isinstance(edits, tuple) and all(isinstance(edit, Edit) for edit in edits)):
             raise BadValue("edits", edits, 'a tuple of edits, such as (Reweight("fox", 2.0),)')
-        if len(self.edits) > MAX_EDITS:
-            raise BadValue("edits", f"{len(self.edits)} of them", f"at most {MAX_EDITS}")
+        _check_count(self.edits)
         named = [edit.id for edit in self.edits if edit.id]
         for name in named:
             if named.count(name) > 1:
@@ -278,6 +277,7 @@ class Recipe:
         if "adapters" in document:
             document["adapters"] = _empty("adapters", document["adapters"])
         if "edits" in document:
+            _check_count(document["edits"])  # before all of them are made
             document["edits"] = read_edits(document["edits"], techniques)
         if document.get("guidance") is not None:
             document["guidance"] = read_rule(document["guidance"])
@@ -357,6 +357,11 @@ def _empty(name: str, value: object) -> tuple[()]:
     if value != []:
         raise BadValue(name, value, f"an empty list, for this version knows no {name}")
     return ()
+
+
+def _check_count(edits: object) -> None:
+    if isinstance(edits, Sequence) and len(edits) > MAX_EDITS:
+        raise BadValue("edits", f"{len(edits)} of them", f"at most {MAX_EDITS}")
 
 
 def _passes(value: object) -> tuple[Upscale, ...]:

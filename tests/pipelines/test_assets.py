@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.assets import Asset, AssetStore
+from pipelines.assets import Asset, AssetStore, opened
 from xattn.errors import BadValue, CannotWrite, UnknownName, XattnError
 
 
@@ -25,6 +25,30 @@ def test_an_asset_is_known_by_its_content(kind, media):
     assert Asset.from_document(asset.document()).data == data
     assert asset == Asset(asset.sha256, media, 8, 4)
     assert hash(asset) == hash(Asset(asset.sha256, media, 8, 4))
+
+
+def test_a_phones_jpeg_that_holds_more_pictures_is_the_first_of_them():
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 4), "red").save(buffer, "MPO", save_all=True, append_images=[Image.new("RGB", (2, 2))])
+    asset = Asset.from_bytes(buffer.getvalue())
+    assert (asset.media, asset.width, asset.height) == ("image/jpeg", 8, 4)
+    assert opened("init", asset).size == (8, 4)
+
+
+def test_a_jpeg_of_passes_without_end_is_refused_before_it_is_decoded():
+    buffer = io.BytesIO()
+    Image.new("L", (64, 64), 128).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    assert Asset.from_bytes(data).width == 64
+    scan = data[data.rfind(b"\xff\xc4") : -2]
+    with pytest.raises(BadValue, match=r"a JPEG of .* scans.* at most 100.* Save it again"):
+        Asset.from_bytes(data[:-2] + scan * 200 + data[-2:])
+
+
+@pytest.mark.parametrize("data", ["é", "!", "AAA"])
+def test_data_that_are_no_base64_are_a_sentence(data):
+    with pytest.raises(BadValue, match="it must be base64"):
+        Asset.from_document(Asset.from_bytes(picture()).document() | {"data": data})
 
 
 def test_what_is_said_of_the_data_must_be_true():

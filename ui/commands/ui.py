@@ -54,7 +54,7 @@ def ui(
     models = Models.in_folder(models_dir)
     early = Early(host, number)
     say(f"xattn is starting at {early.address}")
-    if credentials is None and not _own(host):
+    if credentials is None and not own(host):
         say(
             "Anybody who reaches this machine can use the page: --host opens it, and nobody is asked for a password. "
             "Add --auth NAME:PASSWORD, or leave --host out."
@@ -68,7 +68,7 @@ def ui(
         serve(studio, Serving(host, early.port, credentials, share, mcp), say, early=early)
 
 
-def _own(host: str) -> bool:
+def own(host: str) -> bool:
     """Whether an address is this machine's own, which no other reaches."""
     try:
         return ip_address(host.strip("[]")).is_loopback

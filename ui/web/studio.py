@@ -38,6 +38,8 @@ _PREVIEW_SECONDS = 0.3
 _PREVIEW_SHARE = 6
 """A preview is decoded when six times as long has passed as decoding takes."""
 _TICK = 0.25
+_MOST_READ = 1200
+"""Characters of a sentence."""
 _FIRST_GUESS = 2e-6
 """Seconds a pixel-step, before anything was measured."""
 
@@ -299,10 +301,15 @@ def capture(pipe: Pipeline, recipe: Recipe) -> Capture | None:
     return None
 
 
+def _readable(text: str) -> str:
+    """What was got may be of any length; how it begins, what was expected and the remedy are what is read."""
+    return text if len(text) <= _MOST_READ else f"{text[: _MOST_READ // 2]} … {text[-_MOST_READ // 2 :]}"
+
+
 def sentence(error: BaseException) -> str:
     """What a person should read of an error: its own sentence, or an id under which the log has it."""
     if isinstance(error, XattnError):
-        return str(error)
+        return _readable(str(error))
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return str(Unsupported("This does not fit into memory; ask for a smaller size or fewer words."))
     number = secrets.token_hex(4)

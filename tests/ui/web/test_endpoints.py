@@ -16,6 +16,11 @@ from pipelines.folders import locate
 from pipelines.metadata import read_recipe
 from pipelines.recipe import EMBEDDED, Recipe
 
+TWO = [
+    {"kind": "paint_map", "id": name, "word": "fox", "op": "set", "field": {"box": box}}
+    for name, box in (("left", [0, 0, 0.5, 1]), ("right", [0.5, 0, 1, 1]))
+]
+"""Edits that cannot both hold."""
 PAGE = Path(__file__).parents[3] / "docs" / "ui.md"
 
 
@@ -58,6 +63,12 @@ def test_the_documented_programs_run_as_they_are(
         ("/edit", ['{"prompt": "a fox"}', "["], "a list of edits as JSON"),
         ("/edit", ['{"prompt": "a fox"}', '[{"kind": "nope"}]'], 'no kind of edit "nope"'),
         ("/edit", ['{"prompt": "a fox"}', json.dumps([{"kind": "reweight"}] * 40)], "at most 32 long"),
+        (
+            "/edit",
+            ['{"prompt": "a fox"}', json.dumps(TWO)],
+            "both set the map of one token. Keep one of them, or use a gain.",
+        ),
+        ("/edit", ['{"prompt": "a fox"}', '{"edit": []}'], 'no part of edits_json "edit". Known: prompt, edits.'),
         ("/maps", ["made-up", [], "none"], "not kept any more"),
         ("/where", ["made-up", 0.5, 0.5], "not kept any more"),
     ],
@@ -94,7 +105,26 @@ def test_nothing_of_the_machine_can_be_fetched(address: str) -> None:
     for path in ("/etc/passwd", "pyproject.toml", "/proc/self/environ"):
         assert httpx.get(f"{address}/gradio_api/file={path}", timeout=300).status_code in (403, 404)
     large = httpx.post(f"{address}/gradio_api/call/generate", content=b"x" * (25 * 2**20), timeout=300)
-    assert large.status_code == 413
+    assert (large.status_code, "at most 24 MB are read" in large.text) == (413, True)
+    named = httpx.post(f"{address}/gradio_api/call/nope", json={"data": []}, timeout=300)
+    assert (named.status_code, "edit, generate, maps, where" in named.text) == (404, True)
+
+
+def test_what_an_event_did_not_expect_has_an_id_and_no_trace(address: str) -> None:
+    """As forged data have it: the page sends none such, but what is wrong with it would be told the same way."""
+    import httpx
+
+    asked = httpx.get(f"{address}/config", timeout=300).json()
+    weigh = next(one for one in asked["dependencies"] if any(target[1] == "weigh" for target in one["targets"]))
+    sent = {"fn_index": weigh["id"], "data": [None] * len(weigh["inputs"]), "session_hash": "x", "event_data": 3}
+    told = httpx.post(f"{address}/gradio_api/run/predict", json=sent, timeout=300)
+    assert re.search(r"not your mistake \(error [0-9a-f]{8}; the log has it\)", told.text)
+    assert "Traceback" not in told.text
+    sent["data"] = []
+    assert (
+        "0 values were sent, but this takes 3"
+        in httpx.post(f"{address}/gradio_api/run/predict", json=sent, timeout=300).text
+    )
 
 
 @pytest.mark.parametrize(

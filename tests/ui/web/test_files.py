@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,17 @@ def test_what_a_killed_page_left_goes_at_the_next_start_and_a_living_ones_stays(
 ) -> None:
     with own_folder() as living:
         monkeypatch.setenv(GRADIO, str(folder))
-        killed = folder / "xattn-ui-left"
-        killed.mkdir()
+        killed, new = folder / "xattn-ui-left", folder / "xattn-ui-new"
+        for one in (killed, new):
+            one.mkdir()
         (killed / "fox.png").write_bytes(b"x")
         for one in (killed, living):
-            os.utime(one, (0, 0))
+            (one / ".lock").touch()
+            os.utime(one / ".lock", (time.time() - 5, time.time() - 5))
         with own_folder():
             assert living.exists()
-            assert not killed.exists()
+            assert not killed.exists(), "though something was written into it just now"
+            assert new.exists(), "its page has no lock yet"
+        os.utime(new, (0, 0))
+        with own_folder():
+            assert not new.exists()

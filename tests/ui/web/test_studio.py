@@ -132,3 +132,10 @@ def test_what_is_nobodys_mistake_has_an_id_and_no_secret(caplog: pytest.LogCaptu
     assert "error " in said
     assert "/secret/path" in caplog.text, "the log has it"
     assert sentence(BadValue("x", 1, "two")) == "x is 1, but it must be two."
+
+
+def test_a_sentence_about_something_very_long_keeps_its_remedy() -> None:
+    said = sentence(BadValue("regions", "x" * 10**6, "a list of regions", "Leave some out"))
+    assert len(said) < 2000
+    assert said.startswith("regions is 'xxx")
+    assert said.endswith("it must be a list of regions. Leave some out.")

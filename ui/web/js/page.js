@@ -70,7 +70,7 @@
   setInterval(async () => {
     if (!busy()) return;
     const there = await fetch("gradio_api/app_id", { cache: "no-store" }).then((told) => told.ok, () => false);
-    if (!there && busy()) window.xattnFailed("xattn does not answer any more, and what it was drawing is lost. Start it again: this page then comes back by itself.");
+    if (!there && busy()) window.xattnFailed("The server does not answer any more, and what it was drawing is lost. Start it again: this page then comes back by itself.");
   }, 3000);
   addEventListener("pagehide", () => {
     const typed = document.querySelector("#prompt textarea")?.value;
