@@ -21,6 +21,7 @@ from pipelines import checks
 from pipelines.checks import MAX_STEPS
 from pipelines.guidance.rules import ClassifierFree, Projected, Rule
 from pipelines.infotext import EFFECTS, NEGATIVE, UPSCALERS
+from pipelines.prompt import parse
 from pipelines.recipe import Recipe
 from pipelines.sampler_names import SCHEDULERS, canonical, comes_from_a_gpu
 from pipelines.upscale import Upscale
@@ -29,6 +30,8 @@ from xattn.errors import BadValue, XattnError
 _SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _LEAST = 3
 """Fewer settings than this, and the last line is part of the prompt."""
+_TAG = re.compile(r"<(?:lora|lyco|hypernet):[^>]+>")
+_AND = re.compile(r"\bAND\b")
 _NOT_PART = ("Version", "Model", "Model hash", "VAE hash")  # Model and VAE are told
 
 
@@ -52,7 +55,7 @@ def read_infotext(text: str) -> Imported:
         if value is not None:
             fields[name] = value
     fields |= reading.size() | reading.scheduler() | reading.noise() | reading.emphasis() | reading.clip_skip()
-    recipe = Recipe(prompt, negative_prompt=negative)
+    recipe = Recipe(reading.text("prompt", prompt), negative_prompt=reading.text("negative prompt", negative))
     rule = reading.guidance(fields.get("num_inference_steps"))
     for group in [*({name: value} for name, value in fields.items()), reading.variation(), rule]:
         recipe = reading.tried(recipe, group)
@@ -106,6 +109,21 @@ class _Reading:
         self._comes_back = True
         self._seeded = "Seed" in settings
         self._theirs = not settings.get("Version", "").startswith("xattn")
+
+    def text(self, name: str, given: str) -> str:
+        """A prompt without the tags that have no reading here, such as hypernetworks'."""
+
+        def readable(found: re.Match[str]) -> str:
+            try:
+                parse(found[0], name)
+            except XattnError:
+                self.notes.append(f"{found[0]} has no reading here, so it was taken out of the {name}.")
+                return ""
+            return found[0]
+
+        if _AND.search(given):
+            self.notes.append(f"AND in the {name} joins prompts there and is a word here: expect another picture.")
+        return _TAG.sub(readable, given)
 
     def take(self, key: str, read: Callable[[str], object]) -> object:
         """A setting's value, None where it is not there or cannot be read."""

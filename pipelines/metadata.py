@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 RECIPE_KEY = "xattn"
 PROVENANCE_KEY = "xattn-provenance"
 _MAX_RECIPE_BYTES = 16 * 2**20
+_TOOLS = {
+    "invokeai_metadata": "InvokeAI",
+    "sd-metadata": "InvokeAI",
+    "Dream": "InvokeAI",
+    "workflow": "ComfyUI",
+    "prompt": "ComfyUI",
+}
+"""Whose pictures have these texts and no `parameters`."""
 _EXPECTED = "a picture that xattn saved, or a recipe as .json"
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """What a file's name says of its form."""
@@ -208,6 +216,10 @@ def _text(path: Path, key: str) -> str:
     texts = _texts(path)
     if key in texts:
         return texts[key]
+    tool = next((tool for key, tool in _TOOLS.items() if key in texts), None)
+    if tool is not None and "parameters" not in texts:
+        remedy = f"This picture is {tool}'s, whose settings have a form of their own; A1111's and its kin's are read"
+        raise BadValue("path", str(path), _EXPECTED, remedy)
     other = "only another tool's parameters" if "parameters" in texts else "no recipe"
     raise BadValue(
         "path", str(path), _EXPECTED, f"This picture carries {other}; pictures sent through chats lose theirs"

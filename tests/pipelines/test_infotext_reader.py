@@ -166,3 +166,22 @@ def test_any_text_is_a_recipe_or_a_sentence(text: str) -> None:
     except BadValue:
         return
     assert prompt.strip()
+
+
+SETTINGS = "\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64"
+
+
+@pytest.mark.parametrize("tag", ["<hypernet:old:1>", "<lora:ink:0.8:1:lbw=OUTALL>", "<lora:ink:much>"])
+def test_a_tag_without_a_reading_is_taken_out_and_told_and_the_rest_comes_over(tag: str) -> None:
+    imported = read_infotext(f"a fox {tag}<lora:fine:1>\nNegative prompt: {tag} blurry{SETTINGS}")
+    assert imported.recipe.prompt == "a fox <lora:fine:1>"
+    assert imported.recipe.negative_prompt == " blurry"
+    assert [note for note in imported.notes if tag in note] == [
+        f"{tag} has no reading here, so it was taken out of the {name}." for name in ("prompt", "negative prompt")
+    ]
+
+
+def test_prompts_put_together_are_told() -> None:
+    imported = read_infotext(f"a fox AND a cat{SETTINGS}")
+    assert any("AND" in note for note in imported.notes)
+    assert not any("AND" in note for note in read_infotext(f"A SANDY fox{SETTINGS}").notes)

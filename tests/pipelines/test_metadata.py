@@ -247,6 +247,8 @@ def bomb_png():
         ("a.png", bomb_png(), "unpacks to more"),
         ("a.png", plain_png(), "carries no recipe"),
         ("a.png", plain_png(parameters="a fox\nSteps: 3"), "another tool's parameters"),
+        ("a.png", plain_png(prompt="{}", workflow="{}"), "This picture is ComfyUI's"),
+        ("a.png", plain_png(invokeai_metadata="{}"), "This picture is InvokeAI's"),
         ("a.png", plain_png(xattn="{"), "JSON"),
         ("a.png", plain_png(xattn='{"prompt": "a", "version": 99}'), "newer xattn"),
         ("a.json", b"{", "JSON"),

@@ -97,6 +97,25 @@ def test_the_eraser_takes_away_and_undo_and_redo_go_through_all_of_it(shown: Any
     assert np.array_equal(field(viewer), erased)
 
 
+def test_what_is_left_of_a_dab_under_a_wider_eraser_is_nothing(shown: Any) -> None:
+    viewer = painter(shown)
+    viewer.click(0.5, 0.5)
+    viewer.page.keyboard.press("e")
+    for _ in range(2):
+        viewer.page.keyboard.press("]")
+    viewer.click(0.5, 0.5)
+    told_times(viewer, 2)
+    assert viewer.events("paint")[-1]["fields"] == {}, "not a ring that nobody sees"
+
+
+def test_a_brush_that_leaves_the_picture_paints_nothing_along_its_border(shown: Any) -> None:
+    viewer = painter(shown)
+    viewer.drag((0.9, 0.25), (1.2, 0.25), (1.2, 0.75), (0.9, 0.75))
+    painted = field(viewer)
+    assert (painted[48, -1], painted[144, -1]) == (255, 255), "out and in again"
+    assert painted[96, -10:].max() == 0
+
+
 def test_strength_is_the_value_that_is_painted_and_going_over_it_again_adds_nothing(shown: Any) -> None:
     viewer = painter(shown)
     viewer.page.get_by_label("Strength").fill("0.5")

@@ -355,3 +355,23 @@ def test_a_picture_of_the_strip_has_its_own_list_canvas_and_texts(desk: Desk) ->
     desk.page.wait_for_function("() => document.querySelector('#target textarea').value === 'a panda on purple'")
     desk.page.wait_for_timeout(800)
     assert titles(desk) == ["Words keep their places", "Keep the layout", "fox"]
+
+
+def test_on_a_phone_paint_brings_the_whole_picture_and_fingers_do_not_scroll_it_away(open_desk: OpenDesk) -> None:
+    desk = open_desk(width=390, height=844)
+    desk.type("prompt", "a fox on purple")
+    desk.draw()
+    desk.area("Edit")
+    desk.page.locator(".weight", has_text="fox").locator(".weight-paint").click()
+    whole = "() => { const { top, bottom } = document.querySelector('.xv-frame').getBoundingClientRect(); "
+    desk.page.wait_for_function(f"{whole} return top >= 0 && bottom <= innerHeight; }}")
+    box = desk.page.locator(".xv-frame").bounding_box()
+    session = desk.page.context.new_cdp_session(desk.page)
+    before = desk.page.evaluate("scrollY")
+    for part in range(9):
+        point = {"x": box["x"] + 0.3 * box["width"], "y": box["y"] + (0.1 + 0.1 * part) * box["height"]}
+        kind = "touchMove" if part else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    desk.page.wait_for_selector(".edit:has-text('fox')")
+    assert desk.page.evaluate("scrollY") == before

@@ -152,6 +152,7 @@ const draw = () => {
         const viewer = document.querySelector(".xv")?.xattnViewer;
         viewer?.mode("compare");
         viewer?.blend(true);
+        document.querySelector("#viewer .xv-frame")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
       });
       head.append(veil);
     }

@@ -48,7 +48,8 @@ const build = ({ text, color }, index) => {
       viewer.mode("paint");
       viewer.select({ words: [index] });
     });
-    document.querySelector("#viewer")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    // the picture itself: with all that stands below it a phone would show its lower half
+    document.querySelector("#viewer .xv-frame")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
   });
   row.append(name, slider, number, brush);
   const put = (scale) => {

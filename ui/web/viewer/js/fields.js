@@ -1,6 +1,8 @@
 // Painted fields: one byte a place, and a brush that knows no order (a stroke twice over is the stroke once).
 
 const FIELD_SIDE = 256;
+/** Less than this of 255 an eraser takes along: nobody sees it, and a word whose paint that is would look nowhere else. */
+const FAINT = 26;
 
 function emptyField(pictureWidth, pictureHeight) {
   const longest = Math.max(pictureWidth, pictureHeight);
@@ -33,9 +35,8 @@ function strokeLine(field, from, to, { radius, strength = 1, soft = 0.5, erase =
       const edge = distance <= core ? 1 : (reach - distance) / (reach - core || 1);
       const cover = edge * edge * (3 - 2 * edge);
       const place = y * width + x;
-      values[place] = erase
-        ? Math.min(values[place], Math.round(255 * (1 - cover)))
-        : Math.max(values[place], Math.round(255 * strength * cover));
+      const left = Math.min(values[place], Math.round(255 * (1 - cover)));
+      values[place] = erase ? (left < FAINT ? 0 : left) : Math.max(values[place], Math.round(255 * strength * cover));
     }
 }
 

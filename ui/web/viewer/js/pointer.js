@@ -1,11 +1,14 @@
 // Fingers, pens, mice and keys on the picture. What they mean depends on the mode.
 
 function placeOf(frame, event) {
+  const { x, y } = wherever(frame, event);
+  return { x: clamp(x, 0, 1), y: clamp(y, 0, 1) };
+}
+
+/** The same, and it may be beside the picture. */
+function wherever(frame, event) {
   const bounds = frame.getBoundingClientRect();
-  return {
-    x: clamp((event.clientX - bounds.left) / bounds.width, 0, 1),
-    y: clamp((event.clientY - bounds.top) / bounds.height, 0, 1),
-  };
+  return { x: (event.clientX - bounds.left) / bounds.width, y: (event.clientY - bounds.top) / bounds.height };
 }
 
 /** Which grip or region lies under a place; a grip's reach is wider for a finger. */
@@ -61,7 +64,8 @@ const GESTURES = {
       model.touch();
     };
     move(at);
-    return { move, end: () => changeField(model, word, () => {}, before), cancel: () => field.values.set(before) };
+    // free: a brush that leaves the picture paints nothing along its border
+    return { move, free: true, end: () => changeField(model, word, () => {}, before), cancel: () => field.values.set(before) };
   },
 
   regions: (model, at, frame, coarse) => {
@@ -114,7 +118,7 @@ function listenToPointer(model, frame) {
     const events = gesture && event.getCoalescedEvents?.().length ? event.getCoalescedEvents() : [event];
     for (const each of events) {
       model.hover = placeOf(frame, each);
-      gesture?.move?.(model.hover);
+      gesture?.move?.(gesture.free ? wherever(frame, each) : model.hover);
     }
     model.touch();
   });
