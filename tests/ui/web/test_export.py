@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 from PIL import Image
 
 from pipelines.recipe import Recipe
+from tests.ui.web.test_line import run
+from ui.web.sharing import share_page
 
 Xattn = Callable[..., Any]
 
@@ -57,6 +60,17 @@ def test_an_edited_recipe_brings_the_picture_that_it_starts_from(xattn: Xattn, h
     left = values.shape[1] // 2
     assert values[:, :left].min() == 255, "where it may differ, for the viewer's toggle"
     assert values[:, left:].max() == 0
+
+
+def test_large_pictures_are_made_smaller_for_a_page() -> None:
+    wild = Image.effect_noise((2048, 1536), 100).convert("RGB")
+    text = share_page(replace(run(), image=wild, before=wild))
+    assert len(text.encode()) < 3_000_000
+    view = json.loads(re.findall(r'id="xattn-view">(.*?)</script>', text, re.DOTALL)[0])
+    for name in ("picture", "before"):
+        with Image.open(io.BytesIO(base64.b64decode(view[name].split(",")[1]))) as image:
+            assert image.width > 700
+            assert image.width / image.height == pytest.approx(4 / 3, abs=0.01)
 
 
 @pytest.mark.parametrize(
