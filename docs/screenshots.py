@@ -62,6 +62,7 @@ def starting(browser: Browser, folder: Path, looks: Sequence[tuple[str, str]], s
     here.page.goto(early.address)
     here.page.fill("textarea", "a fox on")
     here.shot("01-early")
+    here.page.close()  # else it loads what comes next by itself
     early.close()
     with tempfile.TemporaryDirectory() as broken:
         (Path(broken) / "broken").mkdir()
@@ -70,16 +71,21 @@ def starting(browser: Browser, folder: Path, looks: Sequence[tuple[str, str]], s
             ("02-loading", Models(), None),
             ("03-no-model", failing, None),
             ("04-login", Models(), ("ann", "long-and-secret")),
+            ("05-gone", Models(), None),
         ):
             blocks, address, _ = start(Studio(models, Limits()), Serving(auth=auth))
             if models is failing:
                 models.load_soon().join()
+            here = here.another(browser)
             here.page.goto(address)
             here.page.wait_for_selector("#prompt textarea" if auth is None else "input[type=password]")
             here.page.wait_for_timeout(1500)
+            if state == "05-gone":
+                blocks.close(verbose=False)
+                here.page.wait_for_timeout(8000)
             here.shot(state)
+            here.page.close()
             blocks.close(verbose=False)
-    here.page.close()
 
 
 def tour(
@@ -111,13 +117,14 @@ def tour(
 
 def for_docs(browser: Browser, address: str) -> None:
     """The pictures of the docs, and the animation (WebP, under 3 MB)."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1080}, color_scheme="light")
+    context = browser.new_context(viewport={"width": 1440, "height": 1120}, color_scheme="light")
     page = context.new_page()
     here = Tour(page, IMAGES, ())
     here.open(address)
     here.form("a fox on purple", "19")
     here.draw()
     here.area("see")
+    here.word("fox")
     page.mouse.click(*here.place(0.45, 0.45))
     page.wait_for_timeout(600)
     page.evaluate("scrollTo(0, 0)")
@@ -131,7 +138,6 @@ def for_docs(browser: Browser, address: str) -> None:
         frames.append(frame(page))
         page.wait_for_timeout(120)
     page.wait_for_timeout(900)
-    keep(page, "ui-compare.png")
     for part in (0.5, 0.35, 0.2, 0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 0.8, 0.65, 0.5):
         page.mouse.move(*here.place(part, 0.5))
         if part == 0.5 and len(frames) < 100:

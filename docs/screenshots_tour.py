@@ -114,6 +114,13 @@ class Tour:
         self.page.evaluate(f"(() => {{ const viewer = document.querySelector('.xv').xattnViewer; {code} }})()")
         self.page.wait_for_timeout(400)
 
+    def word(self, text: str) -> None:
+        """Show where this word looks."""
+        chosen = self.page.locator(".xv-word", has_text=re.compile(f"^{text}$"))
+        if chosen.get_attribute("aria-pressed") != "true":
+            chosen.click()
+        self.page.wait_for_timeout(300)
+
     def click_at(self, x: float, y: float) -> None:
         """A click on the picture."""
         self.page.mouse.click(*self.place(x, y))
@@ -199,6 +206,7 @@ def seeing(here: Tour) -> None:
     here.draw()
     here.area("see")
     here.shot("20-see")
+    here.word("fox")
     here.click_at(0.45, 0.45)
     here.shot("21-place")
     page.locator(".xv-toggle", has_text="Where this place looks").click()

@@ -47,8 +47,8 @@ _LOGIN = """
 .column > .form:has(input[type=password]) { gap: 14px; border: 0; background: none; box-shadow: none; }
 .form:has(input[type=password]) span[data-testid=block-info] { display: inline-block; margin-bottom: 4px; }
 .form:has(input[type=password]) span[data-testid=block-info]::first-letter { text-transform: uppercase; }
-.form:has(input[type=password]) input { border: 1px solid var(--input-border-color); border-radius: 7px;
-  padding: 9px 11px; font-size: 16px; }
+.form:has(input[type=password]) input { border: 1px solid var(--input-border-color) !important;
+  border-radius: 7px; padding: 9px 11px !important; font-size: 16px; }
 """
 
 

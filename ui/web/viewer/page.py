@@ -54,7 +54,9 @@ def page(view: View, *, title: str, about: Mapping[str, str] | None = None, reci
         source = getattr(view, name)
         if source is not None and not source.startswith("data:image/"):
             raise BadValue(name, source[:60], "a data:image/… URL, for the page must work by itself")
-    lines = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in (about or {}).items())
+    lines = "".join(
+        f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in (about or {}).items() if value
+    )
     text = _PAGE.format(
         title=html.escape(title),
         style=style() + page_style(),
