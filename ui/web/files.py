@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ui.web.limits import Limits
+from xattn.errors import CannotWrite
 
 GRADIO = "GRADIO_TEMP_DIR"
 """Where Gradio writes and what it serves files from; each page has a folder of its own there."""
@@ -30,13 +31,18 @@ def own_folder() -> Iterator[Path]:
     """A new folder for one process, which nobody else can read; Gradio's, too, as long as this lasts, then it is gone.
 
     By default Gradio's folder is the same for all of its programs on a machine: each would serve the others' files.
+    Raises CannotWrite.
     """
     before = os.environ.get(GRADIO)
-    if before is not None:
-        Path(before).mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=before)).resolve()
-    lock = FileLock(folder / _LOCK)
-    lock.acquire()
+    try:
+        if before is not None:
+            Path(before).mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=before)).resolve()
+        lock = FileLock(folder / _LOCK)
+        lock.acquire()
+    except OSError as error:
+        where, name = (tempfile.gettempdir(), "TMPDIR") if before is None else (before, GRADIO)
+        raise CannotWrite(where, f"{error.strerror}; set {name} to a folder that can be written") from error
     _sweep(folder.parent)
     os.environ[GRADIO] = str(folder)
     try:

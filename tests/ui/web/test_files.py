@@ -10,6 +10,7 @@ import pytest
 
 from ui.web.files import GRADIO, Files, own_folder
 from ui.web.limits import Limits
+from xattn.errors import CannotWrite
 
 
 @pytest.fixture
@@ -66,6 +67,13 @@ def test_each_page_has_a_folder_of_its_own_and_leaves_nothing(folder: Path) -> N
         assert own in path.parents
     assert os.environ[GRADIO] == str(folder)
     assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "file").write_text("")
+    monkeypatch.setenv(GRADIO, str(folder / "file" / "inside"))
+    with pytest.raises(CannotWrite, match="set GRADIO_TEMP_DIR to a folder"), own_folder():
+        pass
 
 
 def test_what_a_killed_page_left_goes_at_the_next_start_and_a_living_ones_stays(

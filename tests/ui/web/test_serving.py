@@ -66,6 +66,77 @@ def test_only_who_knows_the_password_comes_in_and_chooses_a_model(open_desk: Ope
     assert "second" in desk.page.inner_text(".copies-text")
 
 
+@pytest.mark.parametrize("cookie", [{}, {"access-token-1": "guessed"}], ids=["no cookie", "a guessed one"])
+def test_who_does_not_know_the_password_is_answered_nothing(address: str, cookie: dict[str, str]) -> None:
+    gets = ["config", "config/", "gradio_api/info", "gradio_api/openapi.json", "gradio_api/file=/etc/hostname"]
+    gets += ["gradio_api/heartbeat/x", "gradio_api/queue/data?session_hash=x", "gradio_api/call/generate/x"]
+    posts = ["queue/join", "run/predict", "run/generate", "api/generate", "call/generate", "call/v2/where", "cancel"]
+    asked = [("GET", path) for path in (*gets, "gradio_api/mcp/", "gradio_api//mcp/sse")]
+    asked += [("POST", f"gradio_api/{path}") for path in (*posts, "component_server", "mcp/")]
+    with httpx.Client(base_url=address, timeout=300, cookies=cookie) as client:
+        told = {
+            (method, path): client.request(method, f"/{path}", json={"data": []}).status_code for method, path in asked
+        }
+        assert {one for one, status in told.items() if status not in (401, 404)} == set()
+        assert {one for one, status in told.items() if status == 404} == {("GET", "gradio_api//mcp/sse")}
+        page = client.get("/").text
+        assert '"auth_required":true' in page
+        assert "a fox on purple" not in page, "nothing of the page itself"
+        wrong = client.post("/login", data={"username": "ann", "password": "long-and-secreT"})
+        assert (wrong.status_code, "set-cookie" in wrong.headers) == (400, False)
+
+
+def test_an_address_that_others_reach_without_a_password_is_warned_of(tmp_path: Path) -> None:
+    told: list[str] = []
+    with listening(tmp_path, "--host", "0.0.0.0", told=told):
+        pass
+    assert any("nobody is asked for a password. Add --auth" in line for line in told)
+    told.clear()
+    with listening(tmp_path, "--host", "0.0.0.0", "--auth", "ann:long-and-secret", told=told):
+        pass
+    assert not any("--auth" in line for line in told)
+
+
+def test_a_killed_page_leaves_nothing_and_its_tab_says_so_and_comes_back(chromium: Any, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    homes = {"XATTN_CACHE": str(tmp_path / "cache"), "GRADIO_TEMP_DIR": str(tmp_path / "gradio")}
+    begin = [sys.executable, "-m", "ui.cli", "ui", "--port", str(port)]
+
+    def started() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(begin, cwd=tmp_path, env=environment(**homes))
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if "x-starting" not in httpx.get(f"http://127.0.0.1:{port}/", timeout=60).headers:
+                    return process
+            time.sleep(0.1)
+
+    process, tab = started(), chromium.new_page()
+    try:
+        tab.goto(f"http://127.0.0.1:{port}/")
+        tab.locator("#prompt textarea").fill("a cat on red", timeout=PATIENCE)
+        steps = tab.locator("#steps input[type=number]").first
+        steps.fill("100")
+        steps.press("Tab")
+        tab.click("#draw")
+        tab.wait_for_function("() => /Step/.test(document.querySelector('#status').innerText)", timeout=PATIENCE)
+        (left,) = (tmp_path / "gradio").iterdir()
+        process.kill()
+        process.wait(60)
+        tab.wait_for_function("() => /does not answer any more/.test(document.querySelector('#status').innerText)")
+        process = started()
+        assert not left.exists()
+        tab.wait_for_function("() => document.body.dataset.state === 'idle'", timeout=PATIENCE)
+        tab.wait_for_function("() => document.querySelector('#prompt textarea')?.value === 'a cat on red'")
+    finally:
+        tab.close()
+        process.terminate()
+        process.wait(60)
+    assert list((tmp_path / "gradio").iterdir()) == []
+    assert [one for one in (tmp_path / "cache").rglob("*") if ".tmp" in one.name] == [], "nothing is half written"
+
+
 def test_without_the_extra_mcp_is_a_sentence(tmp_path: Path) -> None:
     if find_spec("mcp") is not None:
         pytest.skip("the extra mcp is installed")
