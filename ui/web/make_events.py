@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -29,7 +28,6 @@ class MakeEvents:
         page, teller = self._page, self._teller
         inputs = [
             *page.settings.all,
-            page.lock,
             page.count,
             page.model,
             page.base,
@@ -60,12 +58,10 @@ class MakeEvents:
 
     def draw(self, request: gr.Request, *values: Any) -> Iterator[Told]:
         """From the form to a picture, telling what happens meanwhile."""
-        *form_values, lock, count, model, base, picture, masked, painted = values
+        *form_values, count, model, base, picture, masked, painted = values
 
         def begin(session: str) -> Iterator[Happening]:
             form = Form(*form_values)
-            if not lock:
-                form = replace(form, seed="")
             carried = None if base is None else Recipe.from_json(base)
             recipe = form.recipe(carried)
             if picture is not None:
@@ -107,8 +103,10 @@ class MakeEvents:
         return {"text": ""}, words, {"ready": pipe.model.ref.name}, gr.Timer(active=False)
 
     def keep_seed(self, lock: bool, seed: str, shown: str | None) -> Any:
-        """The shown picture's seed stays, unless another one was typed."""
-        if not lock or seed:
+        """The shown picture's seed stays, unless another one was typed; or none does."""
+        if not lock:
+            return ""  # what stands there is drawn with
+        if seed:
             return gr.skip()
         try:
             return str(self._studio.runs.get(shown).recipe.seed)

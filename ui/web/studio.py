@@ -210,11 +210,16 @@ class _Worker:
         self._pipe, self._recipe = pipe, recipe
         self.steps = 1
         self._began = time.monotonic()
+        self._first: float | None = None
         self._done = False
 
     def left(self, step: int, more: int = 0) -> float:
         """Seconds until the picture is done, and `more` like it."""
-        return (time.monotonic() - self._began) / max(step, 1) * (self.steps * (1 + more) - step)
+        now = time.monotonic()
+        # the first step is slow, and text was read before it: the steps after it tell how long one takes
+        warm = step > 1 and self._first is not None
+        each = (now - (self._first or now)) / (step - 1) if warm else (now - self._began) / max(step, 1)
+        return each * (self.steps * (1 + more) - step)
 
     def events(self) -> Iterator[tuple[int, Result | None, Image | None]]:
         """(step, result, preview), the newest that is there; the last has the result. Closing this ends the run."""
@@ -250,6 +255,7 @@ class _Worker:
             for event in stream:
                 if isinstance(event, StepEvent):
                     self.steps = event.steps
+                    self._first = self._first or time.monotonic()
                     preview = None
                     if time.monotonic() - shown > max(_PREVIEW_SECONDS, _PREVIEW_SHARE * cost):
                         begun = time.monotonic()

@@ -102,6 +102,7 @@ def view_of(run: Run, *, mode: Mode | None = None) -> View:
         regions=regions_of(run.recipe.edits),
         note=_note(run),
         blend=_blend(run),
+        raised=run.raised,
     )
 
 

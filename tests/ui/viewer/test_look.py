@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.ui.viewer.conftest import GREY, summary, view
+from tests.ui.viewer.conftest import GREY, joint, png, summary, view
 from ui.web.viewer import View, word_color
 
 CELLS = {0: (2.5 / 8, 1.5 / 6), 1: (1.5 / 8, 4.5 / 6), 2: (6.5 / 8, 3.5 / 6)}
@@ -144,8 +144,6 @@ def test_all_words_stand_side_by_side_and_a_click_enlarges_one(shown: Any) -> No
 
 
 def test_steps_play_to_the_last_one(shown: Any) -> None:
-    from tests.ui.viewer.conftest import joint
-
     viewer = shown(view(maps=(joint(),)))
     viewer.page.get_by_role("button", name="Play through the steps").click()
     viewer.page.wait_for_function("viewer.state().selection.step === 4")
@@ -161,3 +159,66 @@ def test_nothing_yet_and_progress_are_shown(shown: Any) -> None:
     assert viewer.page.locator(".xv-progress").inner_text().strip() == "step 5 of 20 · 2 s left"
     viewer.call("viewer.patch({id: 'run', progress: null})")
     assert not viewer.page.locator(".xv-progress").is_visible()
+
+
+def test_the_picture_grows_without_the_maps_of_the_one_before(shown: Any) -> None:
+    viewer = shown(view())
+    viewer.away()
+    assert viewer.pixel(0.9, 0.1).mean() < GREY - 30
+    viewer.call("viewer.patch(argument)", {"progress": {"step": 1, "steps": 4}, "picture": png((200, 40, 40))})
+    assert viewer.pixel(0.9, 0.1).tolist() == [200, 40, 40]
+    assert not viewer.page.locator(".xv-scale").is_visible()
+    viewer.call("viewer.patch({progress: null})")
+    assert viewer.pixel(0.9, 0.1).mean() < GREY - 30, "the one before is back, with its map"
+
+
+def test_a_picture_that_is_looked_at_stays_while_another_one_is_drawn(shown: Any) -> None:
+    viewer = shown(view())
+    drawing = {"progress": {"step": 1, "steps": 4}, "picture": png((200, 40, 40))}
+    viewer.call("viewer.patch(argument)", drawing)
+    viewer.call("viewer.stay('other')")
+    viewer.call("viewer.set(argument)", view(id="other", mode="look").to_json())
+    viewer.call("viewer.patch(argument)", drawing)
+    viewer.call("viewer.opacity(0)")
+    viewer.away()
+    assert viewer.pixel(0.9, 0.1).tolist() == [GREY] * 3
+    viewer.call("viewer.patch({progress: null})")  # it was stopped: the next one is seen again
+    viewer.call("viewer.patch(argument)", drawing)
+    assert viewer.pixel(0.9, 0.1).tolist() == [200, 40, 40]
+
+
+def test_what_enlarging_overshoots_is_told_as_1_and_what_an_edit_raised_as_it_is(shown: Any) -> None:
+    for raised, told in ((False, "1.00"), (True, "1.05")):
+        viewer = shown(view(maps=(summary(1.05),), raised=raised))
+        viewer.call("viewer.select({words: [0]})")
+        assert viewer.page.locator(".xv-high").inner_text() == told
+        viewer.page.mouse.move(*viewer.at(*CELLS[0]))
+        viewer.settle()
+        assert viewer.page.locator(".xv-value").inner_text() == f"fox {told} · row 2, column 3"
+        assert viewer.call("viewer.valueAt(argument[0], argument[1])", CELLS[0]) == pytest.approx(1.05)
+        viewer.call("viewer.mode('words')")
+        assert viewer.page.locator(".xv-peak").first.inner_text() == f"to {told}"
+
+
+def test_shift_chooses_a_phrase_from_the_first_word_to_the_last(shown: Any) -> None:
+    viewer = shown(view())
+    for word, shift, chosen in (
+        (0, False, [0]),
+        (2, True, [0, 1, 2]),
+        (1, True, [0, 1]),
+        (2, False, [2]),
+        (1, True, [1, 2]),
+    ):
+        viewer.page.locator(f".xv-word[data-word='{word}']").click(modifiers=["Shift"] if shift else [])
+        assert viewer.state()["selection"]["words"] == chosen
+
+
+def test_the_next_picture_is_seen_at_the_same_step_layer_and_head_where_it_has_them(shown: Any) -> None:
+    viewer = shown(view(maps=(joint(),)))
+    viewer.call("viewer.select({step: 3, layers: ['up.attn2'], head: 1})")
+    viewer.call("viewer.set(argument)", view(id="next", maps=(joint(1),)).to_json())
+    seen = viewer.state()["selection"]
+    assert (seen["step"], seen["layers"], seen["head"]) == (3, ["up.attn2"], 1)
+    viewer.call("viewer.set(argument)", view(id="last", maps=(summary(),)).to_json())
+    seen = viewer.state()["selection"]
+    assert (seen["step"], seen["layers"], seen["head"]) == (None, None, None)

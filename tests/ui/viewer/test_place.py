@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.ui.viewer.conftest import GREY, Shown, view
+from tests.ui.viewer.conftest import GREY, Shown, joint, view
 from ui.web.viewer import PlaceAnswer, PlaceToken
 
 TOKENS = (
@@ -117,3 +117,18 @@ def test_the_keys_ask_too(shown: Any) -> None:
     viewer.settle()
     (asked,) = viewer.events("place")
     assert (asked["x"], asked["y"]) == pytest.approx((0.41, 0.6))
+
+
+def test_the_numbers_at_a_place_follow_the_scrubs(shown: Any) -> None:
+    viewer = shown(view(maps=(joint(),)))
+    viewer.click(0.25, 0.75)
+    viewer.call("viewer.patch(argument)", answer())
+    assert viewer.page.locator(".xv-place .xv-note").inner_text() != "read from the maps of these words"
+    viewer.page.get_by_label("Step", exact=True).press("ArrowRight")
+    viewer.settle()
+    assert viewer.page.locator(".xv-place .xv-note").inner_text() == "read from the maps of these words"
+    assert [event["selection"]["step"] for event in viewer.events("place")] == [None, 1]
+    (shares,) = viewer.page.locator(".xv-table tbody tr").first.locator("[data-stage=share]").all_inner_texts()
+    viewer.call("viewer.select({words: [0]})")
+    assert float(shares.split()[0]) == pytest.approx(100 * viewer.call("viewer.valueAt(0.25, 0.75)"), abs=0.6)
+    assert len(viewer.events("place")) == 2, "another word asks nothing anew"

@@ -129,6 +129,25 @@ def test_chips_say_how_the_prompt_is_read_and_mend_it(open_desk: OpenDesk) -> No
     assert desk.value("prompt").endswith("on green")
 
 
+def test_what_chips_write_is_taken_back_as_typing_is(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    desk.page.wait_for_selector(".word.object")
+    typed = "\N{FOX FACE}, a fax on purple"
+    desk.type("prompt", typed)
+    desk.page.locator(".chip-swap", has_text="fox").first.click()
+    mended = typed.replace("fax", "fox")
+    assert desk.value("prompt") == mended, "places are counted in characters"
+    desk.page.locator(".word.object", has_text="panda").click()
+    assert desk.value("prompt") == typed.replace("fax", "panda")
+    for before in (mended, typed):
+        desk.page.locator("#prompt textarea").press("Control+z")
+        assert desk.value("prompt") == before
+    # every token is a chip's, the comma and both halves of the face too
+    desk.page.wait_for_selector(".chip-swap")
+    assert desk.page.locator("#chips .chip-token").all_inner_texts()[:4] == ["\N{FOX FACE}", "\N{MIDDLE DOT}", ",", "a"]
+    assert f"{desk.page.locator('#chips .chip-token').count()} of 75 tokens" in desk.page.inner_text(".chips-foot")
+
+
 def test_a_mistake_is_a_sentence_and_leaves_the_page_alive(open_desk: OpenDesk) -> None:
     desk = open_desk()
     desk.type("prompt", "")

@@ -14,7 +14,7 @@ from ui.web.limits import Limits
 from ui.web.models import Models
 from ui.web.runs import Run, Runs
 from ui.web.stored_maps import StoredMaps
-from ui.web.studio import Drawing, Drawn, Studio, Waiting, sentence
+from ui.web.studio import Drawing, Drawn, Studio, Waiting, _Worker, sentence
 from xattn.errors import BadValue, Cancelled
 
 LONG = Recipe("a fox", seed=1, num_inference_steps=400)
@@ -124,6 +124,15 @@ def test_the_time_that_is_left_counts_the_pictures_to_come(studio: Studio) -> No
     assert left
     assert min(left) > max(left) / 4, "two more as long as it are to come"
     assert all(one.left == 0 for one in events if isinstance(one, Drawing) and (one.step, one.picture) == (40, 3))
+
+
+def test_a_slow_first_step_does_not_count_for_the_time_that_is_left(studio: Studio) -> None:
+    worker = _Worker(studio.models.get("tiny"), LONG, threading.Event())
+    worker.steps = 10
+    worker._began -= 100.0  # the text was read, and the first step took long
+    worker._first = time.monotonic() - 4.0
+    assert worker.left(5) == pytest.approx(5.0, abs=0.5)
+    assert worker.left(5, more=1) == pytest.approx(15.0, abs=0.5)
 
 
 def test_what_is_nobodys_mistake_has_an_id_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:

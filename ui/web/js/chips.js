@@ -13,14 +13,16 @@ const why = (text, nth, known) => {
   const drawn = document.querySelector(".strip-one");
   return drawn ? "No maps were kept of the shown picture: a smaller one, or fewer words, keeps them." : `Draw a picture first: then it shows where “${text}” looks.`;
 };
-const choose = (text, nth, additive) => {
+const choose = (text, nth, { shiftKey, ctrlKey, metaKey }) => {
   const known = (window.xattnWords || []).map((word) => word.toLowerCase());
   const index = known.indexOf(nth > 1 ? `${text.toLowerCase()} (${nth})` : text.toLowerCase());
   if (index < 0) return window.xattnTell?.(why(text, nth, known));
   window.xattnDrawn?.((viewer) => {
     if (viewer.state().mode === "regions" || viewer.state().mode === "compare") viewer.mode("look");
     const now = viewer.state().selection.words || [];
-    viewer.select({ words: additive ? [...new Set([...now, index])] : [index] });
+    if (shiftKey) viewer.phrase(index);
+    else if (ctrlKey || metaKey) viewer.select({ words: [...new Set([...now, index])].sort((a, b) => a - b) });
+    else viewer.select({ words: now.join() === String(index) && viewer.state().mode === "look" ? [] : [index] }); // again: the picture alone
   });
 };
 // asked: the prompt that the value is of
@@ -49,7 +51,7 @@ const draw = (value, asked = "") => {
     button.title = word.hint ? word.hint : word.unknown ? `This model never saw “${word.text}”` : `Show where “${word.text}” looks`;
     const pieces = word.tokens.length > 1 ? word.tokens : [word.text];
     pieces.forEach((piece) => button.append(make("span", "chip-token", piece)));
-    button.addEventListener("click", (event) => choose(word.text, nth, event.shiftKey || event.ctrlKey));
+    button.addEventListener("click", (event) => choose(word.text, nth, event));
     chip.append(button);
     if (word.weight !== 1) chip.append(make("span", "chip-weight" + (word.weight < 1 ? " low" : ""), `×${word.weight}`));
     for (const other of (word.unknown || []).slice(0, 2)) {

@@ -28,7 +28,7 @@ const say = ({ state, text, detail }) => {
   if (kind === heard && !(step && Date.now() - last > 15000)) return;
   heard = kind;
   last = Date.now();
-  root.querySelector(".status-said").textContent = held?.text || [text, detail].filter(Boolean).join(", ");
+  root.querySelector(".status-said").textContent = held?.text || [text, detail].filter(Boolean).join(/\.$/.test(text) ? " " : ", ");
 };
 window.xattnTell = (text) => {
   hold(text, false);

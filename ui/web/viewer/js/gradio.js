@@ -10,9 +10,24 @@ function mountInGradio({ element, props, trigger, watch, server }) {
     const told = await server[name](detail).catch(() => null); // the place keeps what its maps say
     if (told && viewer.state().id === detail[0]) use(told);
   };
+  // A scrub asks as fast as it moves: one question at a time, then the newest
+  let next = null;
+  let asking = false;
+  const askWhere = async (detail) => {
+    next = detail;
+    if (asking) return;
+    asking = true;
+    while (next) {
+      const { id, x, y, selection } = next;
+      next = null;
+      const same = () => !next && viewer.state().marker?.x === x && viewer.state().marker.y === y;
+      await answer("where", [id, x, y, selection], (place) => same() && viewer.place(place));
+    }
+    asking = false;
+  };
   viewer.on("*", (name, detail) => {
     trigger(name, detail);
-    if (name === "place") answer("where", [detail.id, detail.x, detail.y, detail.selection], (place) => viewer.place(place));
+    if (name === "place") askWhere(detail);
     if (name === "slice") {
       answer("maps", [detail.id, detail.selection], async (blocks) => {
         await viewer.patch({ id: detail.id, more_maps: blocks });

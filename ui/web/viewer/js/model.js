@@ -79,6 +79,12 @@ function rangeFor(model, grid) {
   return { low: asShare(model, model.shared ? 0 : own.low), high: asShare(model, high) };
 }
 
+/** From the first chosen word to this one, or from this one to the last: a phrase. */
+function upTo(words, word) {
+  const [first, last] = [Math.min(...words, word), word < Math.min(...words) ? Math.max(word, ...words) : word];
+  return Array.from({ length: last - first + 1 }, (_, place) => first + place);
+}
+
 /** Pin or free axes; a wish that no block has with the others frees the others, and asks the app for it. */
 function scrub(model, change) {
   Object.assign(model, change);
@@ -89,6 +95,8 @@ function scrub(model, change) {
       if (chooseBlock(model.blocks, model)) break;
     }
   }
+  // the numbers at a place are of what is scrubbed to; words are all there
+  if (model.marker && Object.keys(change).length) askPlace(model);
   model.touch();
 }
 
@@ -103,13 +111,26 @@ function chooseWord(model, word, add) {
   model.touch();
 }
 
+/** Choose every word from the first that is chosen to this one. */
+function choosePhrase(model, word) {
+  model.words = upTo(model.words, word);
+  model.showLooks = false;
+  model.emit("word", { words: [...model.words], texts: model.words.map((index) => model.view.words[index].text) });
+  model.touch();
+}
+
 function choosePlace(model, { x, y }) {
   model.marker = { x, y };
-  model.place = null;
   model.looks = null;
   model.showLooks = false;
-  model.emit("place", { x, y, selection: selectionOf(model) });
+  askPlace(model);
   model.touch();
+}
+
+/** Until the answer is there, the panel reads the words' maps. */
+function askPlace(model) {
+  model.place = null;
+  model.emit("place", { ...model.marker, selection: selectionOf(model) });
 }
 
 async function showPlace(model, place) {

@@ -69,6 +69,7 @@ function mount(host, view = null) {
       const { words: _, ...axes } = wish;
       scrub(model, axes);
     },
+    phrase: (word) => choosePhrase(model, word),
     mode: setMode,
     place: (place) => showPlace(model, place),
     opacity(value) {
@@ -162,6 +163,9 @@ async function takeView(model, next, whole) {
   model.blocks = [...kept, ...blocks];
   model.axes = axesOf(model.blocks);
   model.grids.clear();
+  // Of another picture the same step, layer and head are looked at, where it has them.
+  const { step, layers, head } = model;
+  const wish = { step, layers, head };
   if (fresh) {
     Object.assign(model, ALL, { marker: null, cursor: null, place: null, looks: null, showLooks: false, region: null, draft: null, regions: [] });
     model.fields.clear();
@@ -181,9 +185,15 @@ async function takeView(model, next, whole) {
   if (!mode && masking && !model.view.mask) model.mode = model.left?.mode ?? model.mode;
   if (mode) model.mode = mode;
   if (!modesOf(model).includes(model.mode)) model.mode = modesOf(model)[0] ?? "look";
+  const seen = fresh ? ["step", "layers", "head"].filter((axis) => wish[axis] !== null && hasAxis(model.axes, axis, wish[axis])) : [];
+  if (seen.length) scrub(model, Object.fromEntries(seen.map((axis) => [axis, wish[axis]])));
   model.ready = true;
   model.touch();
 }
+
+/** Whether the maps have these labels along an axis. */
+const hasAxis = (axes, axis, wish) =>
+  [wish].flat().every((label) => axes[axis === "layers" ? "layer" : axis].some((known) => (known.name ?? known) === label));
 
 /** What was painted on a picture, and how it was looked at, while the canvas has another one for its mask. */
 function leave(model) {

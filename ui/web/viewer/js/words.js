@@ -3,7 +3,7 @@
 function wordsPart(model) {
   const sentence = el("div", { class: "xv-sentence", role: "group", "aria-label": "Words of the prompt" });
   const adding = el("button", { type: "button", class: "xv-button xv-bare xv-add", "data-do": "phrase", "aria-pressed": "false",
-    "aria-label": "Choose several words: their sum", title: "Choose several words (or Ctrl-click, Shift-click): their maps are added",
+    "aria-label": "Choose several words: their sum", title: "Choose several words: their maps are added (or Ctrl-click one more, Shift-click the last of a phrase)",
     onclick: () => {
       model.adding = !model.adding;
       model.touch();
@@ -22,7 +22,10 @@ function wordsPart(model) {
       return el("button", {
         type: "button", class: "xv-word", "data-word": piece.word,
         style: `--word: ${word.color}; --on-word: ${inkOn(word.color)}`,
-        onclick: (event) => chooseWord(model, piece.word, model.adding || event.ctrlKey || event.metaKey || event.shiftKey),
+        onclick: (event) => {
+          if (event.shiftKey && model.mode !== "paint") choosePhrase(model, piece.word);
+          else chooseWord(model, piece.word, model.adding || event.ctrlKey || event.metaKey);
+        },
       }, piece.text);
     }));
   }
