@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.pipeline import Pipeline
 from pipelines.recipe import Recipe
+from pipelines.techniques.reweight import Reweight
 from ui.web.insight import insight
 from ui.web.limits import Limits
 from ui.web.models import Models
@@ -17,6 +18,7 @@ from ui.web.runs import Run
 from ui.web.server import ledger_function, server_functions
 from ui.web.sharing import share_page
 from ui.web.studio import Drawn, Studio, capture
+from ui.web.views import view_of
 from ui.web.where import where
 from xattn.errors import BadValue, UnknownName
 
@@ -134,3 +136,20 @@ def test_a_model_that_is_not_on_the_shelf_is_never_opened(studio: Studio) -> Non
     with pytest.raises(UnknownName, match="There is no model"):
         studio.models.usual("/etc")
     assert studio.models.usual("tiny")[:2] == (64, 64)
+
+
+def test_a_share_that_an_edit_raised_is_told_as_it_is(studio: Studio) -> None:
+    recipe = Recipe("a fox, on red", seed=1, num_inference_steps=2, edits=(Reweight("fox", 10.0),))
+    *_, last = studio.draw("ann", recipe, model="tiny")
+    assert isinstance(last, Drawn)
+    maps = last.run.maps
+    assert maps is not None
+    step, layer, head = map(int, np.unravel_index(maps.scales[1].argmax(), maps.scales[1].shape))
+    height, width = maps.values.shape[4:]
+    row, column = map(int, np.unravel_index(maps.values[1, step, layer, head].argmax(), (height, width)))
+    lane = {"step": maps.steps[step], "layers": [maps.layers[layer].name], "head": head}
+    answer = where(last.run, (column + 0.5) / width, (row + 0.5) / height, lane)
+    (fox,) = (token.share for token in answer.tokens if token.text == "fox")
+    assert fox == pytest.approx(float(maps.scales[1].max()))
+    assert fox > 1
+    assert view_of(last.run).raised
