@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ui.commands.ui import own
+from ui.commands.ui import address, own
+from xattn.errors import BadValue
 
 
 @pytest.mark.parametrize(
@@ -14,3 +15,9 @@ from ui.commands.ui import own
 )
 def test_an_address_that_others_reach_is_told_apart(host: str, ours: bool) -> None:
     assert own(host) is ours
+
+
+def test_addresses_are_as_urls_have_them_and_an_empty_one_is_none() -> None:
+    assert [address(host) for host in ("::1", "[::1]", "0.0.0.0")] == ["[::1]", "[::1]", "0.0.0.0"]
+    with pytest.raises(BadValue, match=r"--host is .* Leave it out"):
+        address(" ")

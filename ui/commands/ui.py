@@ -38,7 +38,7 @@ def ui(
 
     It is served to this machine alone unless --host says otherwise, and stops with Ctrl-C.
     """
-    host = _address(host)
+    host = address(host)
     number = None if port is None else parse_whole("--port", port)
     if number is not None and not 1 <= number <= 65535:
         raise BadValue("--port", number, "a whole number from 1 to 65535")
@@ -69,7 +69,7 @@ def ui(
         serve(studio, Serving(host, early.port, credentials, share, mcp), say, early=early)
 
 
-def _address(host: str) -> str:
+def address(host: str) -> str:
     """As URLs have it: one of IPv6 in brackets. Raises BadValue where it is empty, which would be every address."""
     if not host.strip("[] "):
         raise BadValue("--host", host, "an address of this machine", "Leave it out for this machine alone")
