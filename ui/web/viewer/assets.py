@@ -26,7 +26,7 @@ SCRIPTS = (
     "tools",
     "viewer",
 )
-STYLES = ("tokens", "layout", "stage", "controls")
+STYLES = ("tokens", "layout", "stage", "controls", "touch")
 
 
 def _read(folder: str, name: str) -> str:
