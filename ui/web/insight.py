@@ -36,14 +36,4 @@ def insight(run: Run) -> dict[str, Any] | None:
     kept = " × ".join(f"{size} {name}" for name, size in sizes.items() if size > 1) or "all of them together"
     grid = f"{maps.values.shape[5]}×{maps.values.shape[4]}"
     told = f"Kept apart: {kept}, at {grid}; {maps.nbytes / 2**20:.1f} MB of this tab's memory."
-    return {"id": run.id, "main": _main(rows), "words": rows, "help": HELP, "kept": told}
-
-
-_SMALL = frozenset(
-    ("a", "an", "the", "of", "on", "in", "at", "to", "by", "and", "or", "with", "image", "picture", "photo")
-)
-
-
-def _main(rows: list[dict[str, Any]]) -> int:
-    """The word to begin with: the first that is not one of the small ones."""
-    return next((place for place, row in enumerate(rows) if row["text"].casefold() not in _SMALL), 0)
+    return {"id": run.id, "words": rows, "help": HELP, "kept": told}

@@ -26,7 +26,7 @@ def share_page(run: Run) -> str:
     """The file's text, under 3 MB; what of the maps does not fit is averaged over an axis, steps last."""
     view = view_of(run)
     before = None if run.before is None else _light(run.before)
-    view = replace(view, picture=_light(run.image), before=before, fields={}, regions=())
+    view = replace(view, picture=_light(run.image), before=before, fields={}, regions=(), plain=False)
     recipe = run.recipe.portable().to_json()
     budget = LIMIT - _CODE - len(recipe) - len(view.picture or "") - len(view.before or "")
     modes: list[Mode] = ["look", "words"]

@@ -15,14 +15,18 @@ from pipelines.assets import Asset
 from pipelines.attention_maps import AttentionMaps
 from pipelines.ledger import Ledger, Phrase, phrase_parts, word_key
 from pipelines.techniques.values import Box
-from ui.web.colors import PALETTE, word_colors
+from ui.web.colors import word_colors
+from ui.web.viewer.colors import word_color
 from ui.web.viewer.data import Mode, Piece, Region, Word
 from ui.web.viewer.view import View
 
 if TYPE_CHECKING:
-    from ui.web.runs import Run
     from pipelines.techniques.edit import Edit
+    from ui.web.runs import Run
 
+_SMALL_WORDS = frozenset(
+    ("a", "an", "the", "of", "on", "in", "at", "to", "by", "and", "or", "with", "image", "picture", "photo")
+)
 _SMALL = 900_000
 """Characters of a picture that is sent exactly."""
 
@@ -103,7 +107,14 @@ def view_of(run: Run, *, mode: Mode | None = None) -> View:
         note=_note(run),
         blend=_blend(run),
         raised=run.raised,
+        main=_main(words),
+        plain=True,
     )
+
+
+def _main(words: tuple[Phrase, ...]) -> int | None:
+    """The word to look at first: the first that is not one of the small ones."""
+    return next((place for place, word in enumerate(words) if _key(word)[0] not in _SMALL_WORDS), None)
 
 
 def grey(mask: NDArray[np.float32]) -> str:
@@ -142,7 +153,7 @@ def regions_of(edits: Sequence[Edit]) -> tuple[Region, ...]:
         (one.field, one.prompt) for edit in edits for one in getattr(edit, "regions", ()) if isinstance(one.field, Box)
     ]
     return tuple(
-        Region(f"r{number}", box.left, box.top, box.right, box.bottom, prompt, PALETTE[(number - 1) % len(PALETTE)])
+        Region(f"r{number}", box.left, box.top, box.right, box.bottom, prompt, word_color(number - 1))
         for number, (box, prompt) in enumerate(boxes, start=1)
     )
 

@@ -25,7 +25,7 @@ def hue(color: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("word", [0, 1, 2])
 def test_a_words_map_is_bright_where_it_looks_dark_elsewhere_and_of_its_colour(shown: Any, word: int) -> None:
-    viewer = shown(view())
+    viewer = shown(view(plain=True))
     viewer.page.locator(f".xv-word[data-word='{word}']").click()
     viewer.away()
     seen = viewer.pixels()
@@ -38,6 +38,31 @@ def test_a_words_map_is_bright_where_it_looks_dark_elsewhere_and_of_its_colour(s
     beside = seen[int(y * height), int(x * width) : int((x + 0.12) * width)]
     leaning = max(float(hue(pixel) @ hue(rgb(word_color(word)))) for pixel in beside)
     assert leaning > 0.97
+
+
+def test_the_picture_is_seen_alone_until_a_word_is_chosen_and_when_it_is_chosen_again(shown: Any) -> None:
+    viewer = shown(view(plain=True, main=1, maps=(joint(),)))
+
+    def alone() -> bool:
+        viewer.away()
+        return bool(np.unique(viewer.pixels()[20:-20, 20:-20]).tolist() == [GREY])
+
+    def chosen() -> list[int]:
+        return list(viewer.state()["selection"]["words"])
+
+    assert (alone(), chosen()) == (True, [])
+    assert viewer.page.locator(".xv-value").inner_text() == "Click a word to see where it looks."
+    fox = viewer.page.locator(".xv-word[data-word='0']")
+    fox.click()
+    assert (alone(), chosen()) == (False, [0])
+    fox.click()
+    assert (alone(), chosen(), fox.get_attribute("aria-pressed")) == (True, [], "false")
+    viewer.call("viewer.set(argument)", view(id="next", plain=True, main=1, maps=(joint(1),)).to_json())
+    assert (alone(), chosen()) == (True, []), "the next picture is not covered either"
+    viewer.page.locator("input[name=step]").fill("2")
+    assert (alone(), chosen()) == (False, [1]), "who scrubs means the word to begin with"
+    viewer.call("viewer.set(argument)", view(id="last", plain=True, main=0, maps=(joint(2),)).to_json())
+    assert (alone(), chosen()) == (False, [1]), "what is chosen stays"
 
 
 def test_without_opacity_the_picture_is_as_it_is(shown: Any) -> None:

@@ -6,7 +6,6 @@ const make = (tag, cls, text) => {
   if (text !== undefined) node.textContent = text;
   return node;
 };
-const viewer = () => document.querySelector(".xv")?.xattnViewer;
 const draw = () => {
   const value = props.value;
   window.xattnWords = (value?.words || []).map((word) => word.text); // what the viewer's words are, for the chips
@@ -37,17 +36,5 @@ const draw = () => {
   });
   root.append(make("p", "insight-lead", value.help), table, make("p", "insight-kept", value.kept));
 };
-// A new picture begins with its first telling word; the viewer unpacks its maps first.
-let begun = null;
-const begin = (id, main, tries = 0) => {
-  const state = viewer()?.state();
-  if (state?.id === id && state.ready) {
-    if (begun !== id && ["look", "paint"].includes(state.mode)) viewer().select({ words: [main] });
-    begun = id;
-  } else if (tries < 100) setTimeout(() => begin(id, main, tries + 1), 50);
-};
-watch("value", () => {
-  draw();
-  if (props.value?.id && props.value.id !== begun) begin(props.value.id, props.value.main);
-});
+watch("value", draw);
 draw();

@@ -20,6 +20,8 @@ class View:
     fields: painted fields to begin with, grey PNG as base64, by word index
     modes: which are offered; None leaves out those that have no data
     mask: what is painted is where a picture may change, not a word: the event is `mask`, and the mode before comes back
+    main: the word that is shown before one is chosen, by its place; the longest unless given
+    plain: whether none is shown before one is chosen
     raised: whether an edit may have raised shares over 1; elsewhere that is the overshoot of enlarging, told as 1
     blend: where local blending let the picture differ from `before`: a grey PNG, base64, a pixel a cell of the latents
     Raises BadValue, UnknownName.
@@ -44,6 +46,8 @@ class View:
     mask: bool = False
     blend: str | None = None
     raised: bool = False
+    main: int | None = None
+    plain: bool = False
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -86,6 +90,10 @@ class View:
             told["mask"] = True
         if self.raised:
             told["raised"] = True
+        if self.main is not None:
+            told["main"] = self.main
+        if self.plain:
+            told["plain"] = True
         if self.blend is not None:
             told["blend"] = self.blend
         return told

@@ -16,8 +16,10 @@ function legendPart(model) {
     say(note, model.view.note || "");
     note.hidden = !model.view.note || model.view.progress || !model.blocks.length || ["regions", "compare"].includes(model.mode);
     const at = model.hover || model.cursor || model.marker;
-    value.hidden = !shown;
+    const free = model.mode === "look" && model.blocks.length > 0 && !model.words.length && !model.view.progress;
+    value.hidden = !shown && !free;
     needle.hidden = !shown || !at;
+    if (free && !shown) say(value, "Click a word to see where it looks.");
     if (!shown) return;
     const bars = shown.colors.map((color) => rampCss(color));
     const background = bars.map((image, place) => `${image} 0 ${bars.length === 1 ? 0 : (place / (bars.length - 1)) * 100}% / 100% ${100 / bars.length}% no-repeat`).join(", ");

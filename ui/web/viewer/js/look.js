@@ -28,31 +28,38 @@ function scrubSlider(model, label, axis, { read, write, told }) {
 
 function lookPart(model) {
   const { touch } = model;
+  const scrubWord = (change) => {
+    needWord(model);
+    scrub(model, change);
+  };
   const steps = () => model.axes.step;
   const layers = () => model.axes.layer;
   const heads = () => model.axes.head;
   const opacity = slider("Opacity", {
-    name: "opacity", max: 1, step: 0.01, touch, read: () => model.opacity, write: (value) => (model.opacity = value),
+    name: "opacity", max: 1, step: 0.01, touch, read: () => model.opacity, write: (value) => {
+      needWord(model);
+      model.opacity = value;
+    },
     told: () => `${Math.round(model.opacity * 100)} %`,
   });
   const stepper = scrubSlider(model, "Step", "step", {
     read: () => (model.step === null ? 0 : steps().indexOf(model.step) + 1),
-    write: (place) => scrub(model, { step: place === 0 ? null : steps()[place - 1] }),
+    write: (place) => scrubWord({ step: place === 0 ? null : steps()[place - 1] }),
     told: () => (model.step === null ? `mean of ${steps().length}` : `${model.step} of ${steps().at(-1)}`),
   });
   const oneLayer = () => (model.layers?.length === 1 ? layers().findIndex((layer) => layer.name === model.layers[0]) : -1);
   const layer = scrubSlider(model, "Layer", "layer", {
     read: () => oneLayer() + 1,
-    write: (place) => scrub(model, { layers: place === 0 ? null : [layers()[place - 1].name] }),
+    write: (place) => scrubWord({ layers: place === 0 ? null : [layers()[place - 1].name] }),
     told: () => (oneLayer() < 0 ? `mean of ${model.layers?.length ?? layers().length}` : layers()[oneLayer()].label),
   });
   const head = scrubSlider(model, "Head", "head", {
     read: () => (model.head === null ? 0 : heads().indexOf(model.head) + 1),
-    write: (place) => scrub(model, { head: place === 0 ? null : heads()[place - 1] }),
+    write: (place) => scrubWord({ head: place === 0 ? null : heads()[place - 1] }),
     told: () => (model.head === null ? `mean of ${heads().length}` : `${model.head + 1} of ${heads().length}`),
   });
   const grid = choice("Grid", { name: "grid", touch, write: (names) => {
-    scrub(model, { layers: names });
+    scrubWord({ layers: names });
     model.emit("view", { selection: selectionOf(model) });
   } });
   const shared = toggle("One scale for all words", { name: "shared", touch, read: () => model.shared,
@@ -101,6 +108,7 @@ function playButton(model, steps) {
     const tick = () => {
       place++;
       if (place >= steps().length) return stop();
+      needWord(model);
       scrub(model, { step: steps()[place] });
     };
     timer = setInterval(tick, Math.max(60, Math.min(220, 4000 / steps().length)));

@@ -100,12 +100,21 @@ function scrub(model, change) {
   model.touch();
 }
 
-/** Choose one word, or with `add` put it to the others or take it away. */
+/** The word to begin with: the one that the view names; else the longest, which is seldom "a" or "of". */
+const firstWord = ({ words, main }) =>
+  main in words ? main : words.reduce((best, word, index) => (word.text.length > words[best].text.length ? index : best), 0);
+
+/** Where a map is to be scrubbed or painted, and no word was chosen. */
+function needWord(model) {
+  if (!model.words.length && model.view.words.length) model.words = [firstWord(model.view)];
+}
+
+/** Choose one word, or with `add` put it to the others or take it away. Who looks at one and chooses it again sees the picture alone. */
 function chooseWord(model, word, add) {
   if (add && model.mode !== "paint") {
     const without = model.words.filter((chosen) => chosen !== word);
-    model.words = without.length < model.words.length ? (without.length ? without : [word]) : [...model.words, word].sort((a, b) => a - b);
-  } else model.words = [word];
+    model.words = without.length < model.words.length ? without : [...model.words, word].sort((a, b) => a - b);
+  } else model.words = model.mode === "look" && model.words.join() === String(word) ? [] : [word];
   model.showLooks = false;
   model.emit("word", { words: [...model.words], texts: model.words.map((index) => model.view.words[index].text) });
   model.touch();

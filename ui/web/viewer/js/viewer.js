@@ -12,6 +12,7 @@ function mount(host, view = null) {
     model.mode = mode;
     model.hover = model.cursor = null;
     model.emit("mode", { mode });
+    if (mode === "paint") needWord(model);
     if (mode === "paint" && model.words.length > 1) chooseWord(model, model.words[0], false);
     model.touch();
   };
@@ -100,9 +101,9 @@ function mount(host, view = null) {
       Object.assign(model, { regions: [], region: null });
       model.touch();
     },
-    undo: () => step(model, "undo"),
     /** The view of this id, once it comes, stays on the canvas while another picture is drawn, until that one is done. */
     stay: (id) => (model.staying = id),
+    undo: () => step(model, "undo"),
     redo: () => step(model, "redo"),
     valueAt(x, y) {
       const shown = shownOf(model);
@@ -143,9 +144,9 @@ function watchDensity(call) {
 /** Take a whole view, or a part of one over what is shown. Maps are unpacked here; a view that came later wins. */
 async function takeView(model, next, whole) {
   if (!whole && next.id !== undefined && next.id !== model.view.id) return;
-  const blank = { id: "", picture: null, width: 1, height: 1, words: [], prompt: [], before: null, progress: null, note: "" };
   if (whole || next.progress === null) model.stays = whole && next.id === model.staying;
   if (!whole && model.stays && next.progress) return; // drawn beside what is looked at
+  const blank = { id: "", picture: null, width: 1, height: 1, words: [], prompt: [], before: null, progress: null, note: "" };
   const { maps, more_maps: more, place, fields, regions, mode, blend, ...rest } = next;
   const fresh = whole && next.id !== model.view.id;
   const asked = (model.asked = (model.asked || 0) + (whole || maps ? 1 : 0));
@@ -173,7 +174,7 @@ async function takeView(model, next, whole) {
   }
   // A word stays chosen by its text: "fox" of the last prompt is "fox" of this one, wherever it stands.
   model.words = chosen.map((text) => model.view.words.findIndex((word) => word.text === text)).filter((word) => word >= 0);
-  if (!model.words.length && model.view.words.length) model.words = [firstWord(model.view)];
+  if (!model.view.plain) needWord(model);
   if (model.blocks.length && !chooseBlock(model.blocks, model)) Object.assign(model, ALL);
   if (fields && (fresh || !whole)) await loadFields(model, fields);
   if (regions && (fresh || !whole)) model.regions = copyRegions(regions);
@@ -185,6 +186,7 @@ async function takeView(model, next, whole) {
   if (!mode && masking && !model.view.mask) model.mode = model.left?.mode ?? model.mode;
   if (mode) model.mode = mode;
   if (!modesOf(model).includes(model.mode)) model.mode = modesOf(model)[0] ?? "look";
+  if (model.mode === "paint") needWord(model);
   const seen = fresh ? ["step", "layers", "head"].filter((axis) => wish[axis] !== null && hasAxis(model.axes, axis, wish[axis])) : [];
   if (seen.length) scrub(model, Object.fromEntries(seen.map((axis) => [axis, wish[axis]])));
   model.ready = true;
@@ -207,10 +209,6 @@ function keepOwn(model, next, whole) {
   if (whole || (next.picture !== undefined && !next.progress)) model.own = { picture, width, height };
   else if (next.progress === null) Object.assign(model.view, model.own);
 }
-
-/** Where to begin: the longest word is seldom "a" or "of". */
-const firstWord = ({ words }) =>
-  words.reduce((best, word, index) => (word.text.length > words[best].text.length ? index : best), 0);
 
 async function loadFields(model, fields) {
   model.fields.clear();
