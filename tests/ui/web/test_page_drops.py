@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pipelines.metadata import file_bytes
 from tests.ui.web.conftest import Desk
+from tests.ui.web.test_endpoints import TWO
 from tests.ui.web.test_line import run
 
 pytestmark = pytest.mark.slow
@@ -79,6 +81,30 @@ def test_what_cannot_be_read_is_a_sentence_and_changes_nothing(
     assert desk.value("prompt") == "a cat"
 
 
+def test_a_file_that_is_too_large_is_told_where_it_was_dropped(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    drop(desk, "#prompt", "large.png", b"\0" * (30 * 2**20))
+    desk.page.wait_for_function(
+        "() => /large.png has 30.0 MB; at most 16 MB/.test(document.querySelector('#status').innerText)"
+    )
+
+
+def test_edits_that_cannot_both_hold_are_a_sentence_and_one_of_them_draws(open_desk: OpenDesk) -> None:
+    """The page makes none such, but a recipe of somebody else may have them."""
+    desk = open_desk()
+    recipe = {"prompt": "a fox", "seed": 1, "num_inference_steps": 4, "edits": TWO}
+    drop(desk, "#prompt", "recipe.json", json.dumps(recipe).encode())
+    desk.page.wait_for_function("() => /see Keep/.test(document.querySelector('#status').innerText)")
+    desk.draw()
+    desk.area("Edit")
+    desk.page.click("#draw-edits")
+    desk.page.wait_for_function("() => document.body.dataset.state === 'failed'")
+    assert "cannot both hold: both set the map of one token. Keep one of them, or use a gain." in desk.said()
+    desk.page.get_by_label("Remove fox").first.click()
+    desk.page.click("#draw-edits")
+    desk.page.wait_for_function("() => document.querySelectorAll('.strip-one').length === 2")
+
+
 def test_a_picture_dropped_on_the_place_to_begin_with_begins(open_desk: OpenDesk) -> None:
     desk = open_desk()
     desk.area("Edit")
@@ -88,3 +114,15 @@ def test_a_picture_dropped_on_the_place_to_begin_with_begins(open_desk: OpenDesk
     assert "64×64" in desk.page.inner_text(".begin-text")
     drop(desk, ".x-begin", "large.png", b"\0" * (17 * 2**20))
     desk.page.wait_for_function("() => /at most 16 MB/.test(document.querySelector('.begin-text').textContent)")
+
+
+def test_of_several_files_the_first_is_read_and_said(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    desk.page.wait_for_selector(".word.object")  # the page listens
+    carried = desk.page.evaluate_handle(CARRY, ["one.json", base64.b64encode(b'{"prompt": "a fox"}').decode()])
+    carried.evaluate("(carried) => { carried.items.add(new File(['x'], 'two.png')); }")
+    desk.page.dispatch_event("#viewer", "drop", {"dataTransfer": carried})
+    desk.page.wait_for_function("() => /first of 2 files is read: one.json/.test(document.body.innerText)")
+    assert desk.value("prompt") == "a fox"
+    drop(desk, "#viewer", "one.json", b'{"prompt": "a cat"}')
+    desk.page.wait_for_function("() => !/first of 2/.test(document.body.textContent)")

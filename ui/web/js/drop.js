@@ -20,7 +20,12 @@ const read = async (file) => {
   for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
   trigger("dropped", { name: file.name, data: btoa(text) });
 };
-addEventListener("xattn-dropped", (event) => read(event.detail));
+let first = "";
+addEventListener("xattn-dropped", ({ detail: files }) => {
+  first = files.length > 1 ? `The first of ${files.length} files is read: ${files[0].name}.` : "";
+  draw(); // an answer like the last one is no news
+  read(files[0]);
+});
 const draw = () => {
   const value = told || props.value || {};
   root.replaceChildren();
@@ -28,11 +33,11 @@ const draw = () => {
   const input = make("input", "begin-file");
   Object.assign(input, { type: "file", accept: "image/png,image/jpeg,image/webp,.json", id: "drop-file" });
   input.setAttribute("aria-label", "A picture or recipe whose settings come back");
-  input.addEventListener("change", () => read(input.files[0]));
+  input.addEventListener("change", () => { first = ""; read(input.files[0]); });
   zone.htmlFor = "drop-file";
   zone.append(make("b", "", "Drop a picture anywhere on this page"), make("span", "", "or click to choose one: its settings come back. Pictures of A1111 and its kin do too."), input);
   root.append(zone);
-  if (value.text) root.append(make("p", "drop-text", value.text));
+  if (value.text) root.append(make("p", "drop-text", `${first} ${value.text}`.trim()));
   if (value.notes?.length) {
     const list = make("ul", "drop-notes");
     for (const note of value.notes) list.append(make("li", "", note));
@@ -42,6 +47,6 @@ const draw = () => {
 watch("value", () => {
   told = null;
   draw();
-  if (props.value?.notes?.length) window.xattnArea?.("keep"); // dropped anywhere: what could not be brought is to be seen
+  if (first || props.value?.notes?.length) window.xattnArea?.("keep"); // dropped anywhere: what could not be brought is to be seen
 });
 draw();

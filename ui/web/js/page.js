@@ -97,6 +97,6 @@
     if (event.target.closest?.(".x-begin")) return; // it takes the picture itself (js/begin.js)
     event.preventDefault();
     event.stopPropagation();
-    dispatchEvent(new CustomEvent("xattn-dropped", { detail: event.dataTransfer.files[0] }));
+    dispatchEvent(new CustomEvent("xattn-dropped", { detail: [...event.dataTransfer.files] }));
   }, true);
 }
