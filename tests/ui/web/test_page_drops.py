@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +12,6 @@ from PIL.PngImagePlugin import PngInfo
 
 from pipelines.metadata import file_bytes
 from tests.ui.web.conftest import Desk
-from tests.ui.web.test_endpoints import TWO
 from tests.ui.web.test_line import run
 
 pytestmark = pytest.mark.slow
@@ -87,22 +85,6 @@ def test_a_file_that_is_too_large_is_told_where_it_was_dropped(open_desk: OpenDe
     desk.page.wait_for_function(
         "() => /large.png has 30.0 MB; at most 16 MB/.test(document.querySelector('#status').innerText)"
     )
-
-
-def test_edits_that_cannot_both_hold_are_a_sentence_and_one_of_them_draws(open_desk: OpenDesk) -> None:
-    """The page makes none such, but a recipe of somebody else may have them."""
-    desk = open_desk()
-    recipe = {"prompt": "a fox", "seed": 1, "num_inference_steps": 4, "edits": TWO}
-    drop(desk, "#prompt", "recipe.json", json.dumps(recipe).encode())
-    desk.page.wait_for_function("() => /see Keep/.test(document.querySelector('#status').innerText)")
-    desk.draw()
-    desk.area("Edit")
-    desk.page.click("#draw-edits")
-    desk.page.wait_for_function("() => document.body.dataset.state === 'failed'")
-    assert "cannot both hold: both set the map of one token. Keep one of them, or use a gain." in desk.said()
-    desk.page.get_by_label("Remove fox").first.click()
-    desk.page.click("#draw-edits")
-    desk.page.wait_for_function("() => document.querySelectorAll('.strip-one').length === 2")
 
 
 def test_a_picture_dropped_on_the_place_to_begin_with_begins(open_desk: OpenDesk) -> None:
