@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.ui.web.conftest import Desk, serve
+from tests.ui.web.conftest import PATIENCE, Desk, serve
 
 pytestmark = pytest.mark.slow
 OpenDesk = Callable[..., Desk]
@@ -58,6 +58,51 @@ def test_escape_stops_within_a_step_and_the_next_one_draws(open_desk: OpenDesk) 
     assert desk.pictures() == 0
     desk.draw()
     assert desk.pictures() == 1
+
+
+def test_what_was_typed_last_is_drawn_however_slow_the_server_is(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    box = desk.page.locator("#steps input[type=number]").first
+    box.fill("2")
+    desk.type("prompt", "a fox on purple")
+    desk.type("seed", "77")
+    desk.draw()
+    assert desk.page.locator(".strip-one").get_attribute("aria-label").endswith("seed 77")
+    desk.area("Edit")
+
+    def slowly(route: Any) -> None:
+        time.sleep(1.0)
+        route.continue_()
+
+    desk.page.route("**/gradio_api/run/**", slowly)
+    desk.type("target", "a panda on purple")
+    drawn_with_keys(desk, 2)
+    assert [edit["kind"] for edit in recipe_of(desk)["edits"]] == ["replace", "inject"]
+    # a region's prompt is told when its field is left, and Ctrl+Enter does not leave it
+    desk.page.click("#clear-edits")
+    desk.viewer("viewer.mode('regions')")
+    desk.stroke((0.1, 0.2), (0.5, 0.8))
+    desk.page.locator(".xv-regions input").last.fill("a panda on purple")
+    drawn_with_keys(desk, 3)
+    (regions,) = recipe_of(desk)["edits"]
+    assert [one["prompt"] for one in regions["regions"]] == ["a panda on purple"]
+
+
+def drawn_with_keys(desk: Desk, pictures: int) -> None:
+    """Ctrl+Enter where the focus is, and so many pictures in the strip."""
+    desk.page.keyboard.press("Control+Enter")
+    desk.page.wait_for_function(
+        "(wanted) => document.querySelectorAll('.strip-one').length === wanted", arg=pictures, timeout=PATIENCE
+    )
+
+
+def recipe_of(desk: Desk) -> Any:
+    """The shown picture's, as Keep's Python has it."""
+    desk.area("Keep")
+    desk.page.wait_for_timeout(4000)  # its texts are slow to come, too
+    (text,) = re.findall(r"from_json\('(.*?)'\)", desk.page.inner_text("#area-keep"), re.DOTALL)
+    desk.area("Edit")
+    return json.loads(text.replace("\\'", "'"))
 
 
 def test_the_next_one_waits_its_turn_and_too_many_are_told(open_desk: OpenDesk) -> None:
