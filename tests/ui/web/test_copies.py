@@ -20,7 +20,7 @@ from pipelines.pipeline import Pipeline
 from pipelines.recipe import Recipe
 from pipelines.techniques import Reweight
 from tests.ui.conftest import environment
-from ui.web.copies import copies
+from ui.web.copies import command, copies
 
 PLAIN = Recipe('it\'s a "fox" on purple', negative_prompt="a cat", seed=5, num_inference_steps=2, scheduler="euler")
 EDITED = replace(PLAIN, edits=(Reweight(word="fox", scale=2.0),), clip_skip=1)
@@ -86,3 +86,8 @@ def test_a_text_that_lacks_its_picture_says_where_that_is() -> None:
     assert not any(
         "store" in one.hint for one in copies(replace(EDITED, init=Asset.from_image(Image.new("L", (9, 9)))))
     )
+
+
+def test_a_command_says_every_digit_of_the_guidance() -> None:
+    assert "--guidance 7.123456789 " in command(replace(PLAIN, guidance_scale=7.123456789))
+    assert "--guidance 7 " in command(replace(PLAIN, guidance_scale=7.0))
