@@ -77,7 +77,16 @@ class _Answers(BaseHTTPRequestHandler):
             page = (_HERE / "early.html").read_text(encoding="utf-8").replace("/*shell*/", shell())
             self._answer(200, page.encode(), "text/html; charset=utf-8")
         else:
-            self._answer(503, b"xattn is starting; ask again in a moment.\n", "text/plain")
+            self._soon()
+
+    do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        """Nothing is to be done yet."""
+        self._soon()
+
+    def _soon(self) -> None:
+        self._answer(503, b"xattn is starting; ask again in a moment.\n", "text/plain")
 
     def _answer(self, code: int, body: bytes, media: str) -> None:
         self.send_response(code)
@@ -90,7 +99,8 @@ class _Answers(BaseHTTPRequestHandler):
         ):
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
         """Nothing: the terminal is for the address."""

@@ -26,7 +26,12 @@ def test_it_answers_at_once_and_then_makes_way() -> None:
         assert page.status_code == 200
         assert "Starting" in page.text
         assert "<svg" in page.text
-        assert httpx.get(f"{early.address}config").status_code == 503
+        for answer in (
+            httpx.get(f"{early.address}config"),
+            httpx.post(f"{early.address}gradio_api/run/predict", json={}),
+        ):
+            assert (answer.status_code, answer.text) == (503, "xattn is starting; ask again in a moment.\n")
+        assert (httpx.head(early.address).status_code, httpx.head(early.address).content) == (200, b"")
         waits: list[int] = []
         waiting = threading.Thread(
             target=lambda: waits.append(httpx.get(f"{early.address}starting", timeout=60).status_code)
