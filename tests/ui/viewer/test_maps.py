@@ -88,12 +88,14 @@ def test_more_maps_answer_what_was_asked_for(shown: Any) -> None:
     assert viewer.call("viewer.valueAt(0.01, 0.01)") == pytest.approx(0.8)
 
 
-def test_the_same_run_keeps_what_was_chosen_and_a_new_one_does_not(shown: Any) -> None:
+def test_what_was_chosen_stays_with_the_same_run_and_with_a_new_one_that_has_it(shown: Any) -> None:
     viewer = shown(view(maps=(joint(),)))
     viewer.call("viewer.select({step: 3})")
     viewer.call("viewer.set(argument)", view(maps=(joint(),)).to_json())
     assert viewer.state()["selection"]["step"] == 3
     viewer.call("viewer.set(argument)", view(id="next", maps=(joint(),)).to_json())
+    assert viewer.state()["selection"]["step"] == 3
+    viewer.call("viewer.set(argument)", view(id="last", maps=(summary(),)).to_json())
     assert viewer.state()["selection"]["step"] is None
 
 

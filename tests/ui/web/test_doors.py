@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +24,17 @@ from ui.web.endpoints import caller
 from ui.web.telling import session_of
 
 MB = 2**20
+
+
+def in_a_thread(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """With an event loop of its own: in the tests' own thread a browser's may be running."""
+
+    @functools.wraps(test)
+    def run(*values: Any, **named: Any) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, test(*values, **named)).result()
+
+    return run
 
 
 async def read(request: Request) -> Response:
@@ -48,7 +62,7 @@ async def pieces(count: int) -> AsyncIterator[bytes]:
         yield bytes(MB // 4)
 
 
-@pytest.mark.anyio
+@in_a_thread
 async def test_too_much_is_a_sentence_with_a_remedy_whether_it_says_its_length_or_not() -> None:
     async with client() as asks:
         for body in (bytes(MB + 1), pieces(5)):
@@ -58,7 +72,7 @@ async def test_too_much_is_a_sentence_with_a_remedy_whether_it_says_its_length_o
             assert (await asks.post("/gradio_api/queue/join", content=body)).text == str(MB)
 
 
-@pytest.mark.anyio
+@in_a_thread
 async def test_what_nobody_expected_has_an_id_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     async with client() as asks:
         with caplog.at_level(logging.ERROR):
@@ -69,8 +83,8 @@ async def test_what_nobody_expected_has_an_id_and_no_secret(caplog: pytest.LogCa
     assert "/secret/path" in caplog.text, "the log has it"
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("path", ["call/nope", "call/v2/nope", "run/draw", "api/pick/", "call//../nope"])
+@in_a_thread
 async def test_an_endpoint_that_is_none_is_told_which_there_are(path: str) -> None:
     async with client() as asks:
         told = await asks.post(f"/gradio_api/{path}", content=b"{}")
@@ -78,7 +92,7 @@ async def test_an_endpoint_that_is_none_is_told_which_there_are(path: str) -> No
     assert "edit, generate, maps, where" in told.text or told.text == "There is nothing here.\n"
 
 
-@pytest.mark.anyio
+@in_a_thread
 async def test_who_knows_no_password_cannot_end_what_others_draw() -> None:
     async with client(("ann", "secret")) as asks:
         for path in ("cancel", "heartbeat/of-others"):

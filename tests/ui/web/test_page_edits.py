@@ -364,7 +364,7 @@ def test_on_a_phone_paint_brings_the_whole_picture_and_fingers_do_not_scroll_it_
     desk.area("Edit")
     desk.page.locator(".weight", has_text="fox").locator(".weight-paint").click()
     whole = "() => { const { top, bottom } = document.querySelector('.xv-frame').getBoundingClientRect(); "
-    desk.page.wait_for_function(f"{whole} return top >= 0 && bottom <= innerHeight; }}")
+    desk.page.wait_for_function(f"{whole} return top > -1 && bottom < innerHeight + 1; }}")
     box = desk.page.locator(".xv-frame").bounding_box()
     session = desk.page.context.new_cdp_session(desk.page)
     before = desk.page.evaluate("scrollY")
