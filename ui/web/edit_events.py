@@ -101,8 +101,13 @@ class EditEvents:
             raise BadValue("picture", None, "drawn before it can be edited", "Press Draw first")
         return self._studio.runs.get(shown if origin in (None, DROPPED) else origin)
 
-    def follow(self, shown: str | None, edits: list[Doc], origin: str | None, target: str) -> tuple[Any, ...]:
-        """Another picture is shown: its words, and the edits that it has or may keep."""
+    def follow(
+        self, shown: str | None, edits: list[Doc], origin: str | None, target: str, *, picked: bool = False
+    ) -> tuple[Any, ...]:
+        """Another picture is shown: its words, and the edits that it has or may keep.
+
+        picked: it was drawn before; one that was just drawn leaves a list alone that was changed meanwhile
+        """
         skip = gr.skip()
         try:
             run = self._studio.runs.get(shown)
@@ -111,6 +116,8 @@ class EditEvents:
         if run.edited:
             own = [dict(one) for one in run.recipe.document().get("edits", [])]  # type: ignore[attr-defined]
             own = remarked(own, edits)
+            if not picked and self._changed(edits, run, target):
+                return self._weights(run, edits), skip, skip, *self._stays(edits, run, target), run.origin
             return self._weights(run, own), skip, skip, *self._list(own, run, target), run.origin
         if origin == DROPPED:  # what a dropped picture brought waits for the picture that it changes
             return self._weights(run, edits), skip, skip, *self._stays(edits, run, target), run.id
@@ -118,6 +125,13 @@ class EditEvents:
         kept = [] if before is None or before.recipe.prompt != run.recipe.prompt else edits
         prompt = run.recipe.prompt
         return self._weights(run, kept), prompt, {"links": []}, *self._stays(kept, run, prompt), run.id
+
+    def _changed(self, edits: Sequence[Doc], run: Run, target: str) -> bool:
+        """Whether the list is another than the one that an edited picture was drawn with."""
+        try:
+            return techniques_of(self._list(edits, run, target)[1]) != run.recipe.edits
+        except XattnError:
+            return True
 
     def _stays(self, edits: Sequence[Doc], run: Run, target: str) -> tuple[dict[str, Any], list[Doc]]:
         """The list, which stays for a picture that was drawn without it: the canvas has what it paints, too."""
@@ -133,7 +147,7 @@ class EditEvents:
         if run is None or not run.edited:
             return *self.follow(shown, edits, origin, target), skip, skip, skip
         target = run.recipe.prompt
-        weights, _, _, told, made, origin = self.follow(shown, edits, origin, target)
+        weights, _, _, told, made, origin = self.follow(shown, edits, origin, target, picked=True)
         before = self._quiet(origin)
         if before is None or before.recipe.prompt == target:
             return weights, target, {"links": []}, told, made, origin, skip, skip, ""

@@ -219,6 +219,22 @@ def test_a_list_that_stays_for_another_picture_is_on_its_canvas(events: EditEven
     json.dumps(told)
 
 
+def test_what_is_changed_while_a_picture_is_drawn_stays_in_the_list(
+    events: EditEvents, studio: Studio, fox: Run
+) -> None:
+    _, drawn_with = painted(events, fox, "", "fox")
+    *_, last = events.draw(REQUEST, "", drawn_with, fox.id, fox.id)
+    edited = studio.runs.get(last[3])
+    *_, told, kept, origin = events.follow(edited.id, drawn_with, fox.id, "")
+    assert ("canvas" in told, by_id(kept), origin) == (False, {"paint-fox": True}, fox.id)
+    meanwhile = weighed(painted(events, fox, "", "fox", "purple", before=drawn_with)[1], "purple", 2.0)
+    *_, told, kept, origin = events.follow(edited.id, meanwhile, fox.id, "")
+    assert (by_id(kept), origin) == ({"paint-fox": True, "paint-purple": True, "weigh-purple": True}, fox.id)
+    assert sorted(told["canvas"]["fields"]) == sorted(str(words_of(fox).index(word)) for word in ("fox", "purple"))
+    kept = events.pick(edited.id, meanwhile, fox.id, "")[4]
+    assert by_id(kept) == {"paint-fox": True}, "one of the strip brings its own"
+
+
 def test_an_edited_picture_of_the_strip_brings_its_changed_prompt_back(
     events: EditEvents, studio: Studio, fox: Run
 ) -> None:
