@@ -47,7 +47,7 @@ def where(question: list[Any]) -> dict[str, Any] | None:
 def address() -> Iterator[str]:
     """An app of a viewer, a text of what its events held, and a button for each way to change it."""
     with gr.Blocks(analytics_enabled=False) as demo:
-        viewer = Viewer(view(), server_functions=[where], elem_id="viewer")
+        viewer = Viewer(view(plain=True), server_functions=[where], elem_id="viewer")
         told = gr.Textbox(label="told")
         draw, preview = gr.Button("draw"), gr.Button("preview")
 

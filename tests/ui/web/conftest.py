@@ -143,6 +143,8 @@ class Desk:
     def pixels(self) -> NDArray[np.int64]:
         """What is seen where the picture is: [y, x, 3]."""
         self.page.mouse.move(2, 2)
+        # always at the same place of the window: part of a pixel outside of it would shift the rest
+        self.page.locator(".xv-frame").first.evaluate("(frame) => frame.scrollIntoView({ block: 'center' })")
         shot = self.page.locator(".xv-frame").first.screenshot(animations="disabled")
         return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(np.int64)
 
