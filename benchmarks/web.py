@@ -130,6 +130,7 @@ def large() -> Run:
     """A picture's maps as large as a session keeps them: Stable Diffusion 1.5 at 512², ten words, 50 steps."""
     from PIL import Image
 
+    from pipelines.recipe import Recipe
     from ui.web.runs import Run
     from ui.web.stored_maps import StoredMaps
     from ui.web.viewer.data import Layer
@@ -147,7 +148,7 @@ def large() -> Run:
 
     image = Image.new("RGB", (512, 512))
     none: Any = None
-    return Run(image, none, none, none, 1.0, some(10, some(4)))
+    return Run(image, Recipe("ten words"), none, none, 1.0, some(10, some(4)))
 
 
 def answers(times: int) -> dict[str, list[float]]:
