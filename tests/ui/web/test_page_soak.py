@@ -105,6 +105,24 @@ def recipe_of(desk: Desk) -> Any:
     return json.loads(text.replace("\\'", "'"))
 
 
+def test_escape_stops_also_where_a_place_was_clicked_and_steps_are_not_all_said(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    desk.type("prompt", "a fox on purple")
+    desk.draw()
+    desk.page.mouse.click(*desk.place(0.5, 0.5))
+    heard = """() => { window.heard = []; const node = document.querySelector(".status-said");
+      new MutationObserver(() => window.heard.push(node.textContent)).observe(node, { childList: true }); }"""
+    desk.page.evaluate(heard)
+    long_run(desk, 60)
+    desk.page.wait_for_function("() => /step [12]\\d/i.test(document.querySelector('#status').innerText)")
+    assert len(desk.page.evaluate("window.heard")) <= 3, "a step is no news, a quarter of a minute is"
+    desk.page.locator(".xv-frame").focus()
+    desk.page.keyboard.press("Escape")
+    desk.page.wait_for_function(IDLE)
+    assert desk.page.evaluate("window.heard").pop() == "Stopped."
+    assert desk.pictures() == 1
+
+
 def test_the_next_one_waits_its_turn_and_too_many_are_told(open_desk: OpenDesk) -> None:
     desk = open_desk()
     long_run(desk)
