@@ -33,7 +33,7 @@ from ui.web.runs import Run
 from ui.web.studio import Happening, Studio
 from ui.web.telling import QUIET, TOLD, Teller, Told
 from ui.web.views import blends_of, fields_of, regions_of, words_of
-from xattn.errors import BadValue, XattnError
+from xattn.errors import XattnError
 
 DROPPED = "dropped"
 """In place of the edited run's id: edits came with a picture, and the run that they change is not drawn yet."""
@@ -97,8 +97,8 @@ class EditEvents:
         yield from self._teller.tell(request, begin)
 
     def _origin(self, origin: str | None, shown: str | None) -> Run:
-        if origin is None and shown is None:
-            raise BadValue("picture", None, "drawn before it can be edited", "Press Draw first")
+        if origin in (None, DROPPED) and shown is None:
+            raise XattnError("There is no picture to edit yet. Press Draw first.")
         return self._studio.runs.get(shown if origin in (None, DROPPED) else origin)
 
     def follow(

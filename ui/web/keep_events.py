@@ -133,7 +133,7 @@ class KeepEvents:
         if name is not None and name not in self._studio.models.names:
             notes.append(f"It was drawn by the model {name}, which is not here; {model} is used.")
             name = None
-        form = Form.of(recipe.source or recipe)
+        form = self._filled(Form.of(recipe.source or recipe), name or model)
         rest = carried(recipe)
         edits = named(recipe.document().get("edits", []))  # type: ignore[arg-type]
         if edits or recipe.source is not None:
@@ -163,6 +163,18 @@ class KeepEvents:
             init,
             *begun,
             canvas,
+        )
+
+    def _filled(self, form: Form, model: str) -> Form:
+        """With what a model usually draws with where a recipe leaves it open: fields of the form cannot be empty."""
+        width, height, steps, guidance = self._studio.models.usual(model)
+        return replace(
+            form,
+            steps=steps if form.steps is None else form.steps,
+            guidance=guidance if form.guidance is None else form.guidance,
+            scheduler=form.scheduler or self._studio.models.usual_scheduler(model),
+            width=form.width or width,
+            height=form.height or height,
         )
 
     def _begun(self, recipe: Recipe, notes: list[str]) -> tuple[Any, ...]:

@@ -72,6 +72,12 @@ class Models:
         factor = 2 ** (len(_json(folder / "vae" / "config.json").get("block_out_channels", [0] * 4)) - 1)
         return int(width) * factor, int(height) * factor, made.num_inference_steps, made.guidance_scale
 
+    def usual_scheduler(self, name: str) -> str:
+        """The scheduler that a model usually draws with, from its files alone."""
+        if name not in self._folders:
+            raise UnknownName("model", name, self.names)
+        return Defaults(**_json((self._folders[name] or locate(name)[1]) / "defaults.json")).scheduler
+
     def vocabulary(self, name: str) -> Vocabulary | None:
         """The words that a model knows, from its file alone; None where it knows no bounds, or its file is broken."""
         try:

@@ -131,7 +131,12 @@ def _make_area(
         guidance = gr.Slider(1, 15, value=usual_guidance, step=0.5, label="Guidance", elem_id="guidance", min_width=150)
     with gr.Row(elem_classes="tight"):
         scheduler = gr.Dropdown(
-            schedulers(), value="ddim", label="Scheduler", elem_id="scheduler", min_width=150, filterable=False
+            schedulers(),
+            value=models.usual_scheduler(models.default),
+            label="Scheduler",
+            elem_id="scheduler",
+            min_width=150,
+            filterable=False,
         )
         count = gr.Slider(1, limits.count, value=1, step=1, label="Pictures", elem_id="count", min_width=150)
     with gr.Accordion("Size, model and more", open=False, elem_id="more"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pipelines.metadata import file_bytes
 from tests.ui.web.conftest import Desk
+from tests.ui.web.test_endpoints import TWO
 from tests.ui.web.test_line import run
 
 pytestmark = pytest.mark.slow
@@ -108,3 +110,23 @@ def test_of_several_files_the_first_is_read_and_said(open_desk: OpenDesk) -> Non
     assert desk.value("prompt") == "a fox"
     drop(desk, "#viewer", "one.json", b'{"prompt": "a cat"}')
     desk.page.wait_for_function("() => !/first of 2/.test(document.body.textContent)")
+
+
+def test_edits_that_cannot_both_hold_are_a_sentence_and_one_of_them_draws(open_desk: OpenDesk) -> None:
+    """The page makes none such, but a recipe of somebody else may have them."""
+    desk = open_desk()
+    recipe = {"prompt": "a fox", "seed": 1, "num_inference_steps": 4, "edits": TWO}
+    drop(desk, "#prompt", "recipe.json", json.dumps(recipe).encode())
+    desk.page.wait_for_function("() => /see Keep/.test(document.querySelector('#status').innerText)")
+    desk.area("Edit")
+    desk.page.click("#draw-edits")
+    desk.page.wait_for_function("() => /Press Draw first/.test(document.querySelector('#status').innerText)")
+    assert desk.value("scheduler") == "DDIM", "what the recipe leaves open is the model's"
+    desk.page.click("#draw")
+    desk.page.wait_for_selector(".strip-one")
+    desk.page.click("#draw-edits")
+    desk.page.wait_for_function("() => /cannot both hold/.test(document.querySelector('#status').innerText)")
+    assert "cannot both hold: both set the map of one token. Keep one of them, or use a gain." in desk.said()
+    desk.page.get_by_label("Remove fox").first.click()
+    desk.page.click("#draw-edits")
+    desk.page.wait_for_function("() => document.querySelectorAll('.strip-one').length === 2")
