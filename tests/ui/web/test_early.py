@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.ui.conftest import python
+from ui.web.app import build
 from ui.web.early import PORTS, Early
+from ui.web.limits import Limits
 from ui.web.models import Models
+from ui.web.stubs import without_servers
+from ui.web.studio import Studio
 from xattn.errors import BadValue
 
 
@@ -101,3 +108,18 @@ def test_the_model_waits_for_the_page_but_not_for_ever(model: Path) -> None:
     third.load_soon(patience=600)
     assert third.get() is third.loaded, "who asks for it need not wait"
     third.page_is_there()
+
+
+def test_a_page_that_is_drawn_lets_the_model_be_loaded(model: Path) -> None:
+    models = Models({model.name: model}, default=model.name)
+
+    async def built() -> Any:  # gradio would leave a loop of its own open where none runs
+        return build(Studio(models, Limits()))
+
+    with without_servers(), ThreadPoolExecutor(1) as thread:
+        blocks = thread.submit(lambda: asyncio.run(built())).result()
+    waiting = models.load_soon(patience=600)
+    (ready,) = [one.fn for one in blocks.fns.values() if one.name == "ready"]
+    assert ready()[0]["text"] == f"Loading {model.name} …"
+    waiting.join(60)
+    assert models.loaded is not None

@@ -43,8 +43,12 @@ def test_from_a_prompt_to_a_painted_picture_and_back(open_desk: OpenDesk, tmp_pa
     # a word: chosen by its chip, laid over the picture, and answered at a place
     desk.page.locator(".chip-word", has_text="purple").click()
     assert desk.viewer("viewer.state().selection.words") == [3]
-    desk.page.locator(".chip-word", has_text="fox").click()
+    fox = desk.page.locator(".chip-word", has_text="fox")
+    fox.click()
     assert desk.viewer("viewer.state().selection.words") == [1]
+    fox.click()
+    assert desk.viewer("viewer.state().selection.words") == [], "again: the picture alone"
+    fox.click()
     desk.viewer("viewer.opacity(0.8)")
     desk.page.wait_for_timeout(300)
     assert np.abs(desk.pixels() - plain).mean() > 8, "the map lies over the picture"

@@ -19,10 +19,8 @@ const choose = (text, nth, { shiftKey, ctrlKey, metaKey }) => {
   if (index < 0) return window.xattnTell?.(why(text, nth, known));
   window.xattnDrawn?.((viewer) => {
     if (viewer.state().mode === "regions" || viewer.state().mode === "compare") viewer.mode("look");
-    const now = viewer.state().selection.words || [];
     if (shiftKey) viewer.phrase(index);
-    else if (ctrlKey || metaKey) viewer.select({ words: [...new Set([...now, index])].sort((a, b) => a - b) });
-    else viewer.select({ words: now.join() === String(index) && viewer.state().mode === "look" ? [] : [index] }); // again: the picture alone
+    else viewer.choose(index, ctrlKey || metaKey);
   });
 };
 // asked: the prompt that the value is of

@@ -70,6 +70,7 @@ function mount(host, view = null) {
       const { words: _, ...axes } = wish;
       scrub(model, axes);
     },
+    choose: (word, add = false) => chooseWord(model, word, add),
     phrase: (word) => choosePhrase(model, word),
     mode: setMode,
     place: (place) => showPlace(model, place),
